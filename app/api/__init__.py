@@ -1,0 +1,1 @@
+"""HTTP and Server-Sent Events, and nothing else."""

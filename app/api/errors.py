@@ -1,0 +1,111 @@
+"""From an error to what the client sees of it: the status, the headers and the one body."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app import errors
+from app.api.schemas import ErrorBody
+from app.errors import ServiceError
+
+STATUS: Mapping[type[ServiceError], int] = {
+    errors.InvalidJson: 400,
+    errors.ContextLengthExceeded: 400,
+    errors.UpstreamRejected: 400,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.RequestTimeout: 408,
+    errors.BodyTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.ValidationFailed: 422,
+    errors.ModelNotAllowed: 422,
+    errors.UpstreamRateLimited: 429,
+    errors.InternalError: 500,
+    errors.UpstreamError: 502,
+    errors.UpstreamTruncated: 502,
+    errors.HistoryUnavailable: 503,
+    errors.UpstreamUnavailable: 503,
+    errors.Draining: 503,
+    errors.UpstreamTimeout: 504,
+}
+
+_BY_HTTP_STATUS: Mapping[int, type[ServiceError]] = {
+    400: errors.InvalidJson,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    408: errors.RequestTimeout,
+    413: errors.BodyTooLarge,
+}
+"""What the framework raises by status alone."""
+
+
+def openapi_responses(*raised: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these errors."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for error in sorted(raised, key=lambda error: (STATUS[error], error.code)):
+        entry = by_status.setdefault(STATUS[error], {"model": ErrorBody, "description": ""})
+        entry["description"] += f"{' · ' if entry['description'] else ''}`{error.code}`"
+    return by_status
+
+
+def error_json(error: ServiceError, request_id: str) -> bytes:
+    """The error's one body, on one line."""
+    detail: dict[str, str | None] = {
+        "message": error.message,
+        "type": error.type,
+        "code": error.code,
+        "param": error.param,
+        "request_id": request_id,
+    }
+    if error.turn_id is not None:
+        detail["turn_id"] = error.turn_id
+    return msgspec.json.encode({"error": detail})
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Render every failure of a route, of the framework and of our own in the one shape."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _defect)
+
+
+def _respond(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
+    request_id: str = request.state.request_id
+    extra = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return Response(
+        error_json(error, request_id),
+        status_code=STATUS[type(error)],
+        media_type="application/json",
+        headers={**(headers or {}), **extra, "X-Request-Id": request_id, "Cache-Control": "no-store"},
+    )
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # Starlette's handlers are typed for any exception
+    return _respond(request, error)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # see above
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"] if part != "body"]
+    if first["type"] == "json_invalid":
+        return _respond(request, errors.InvalidJson())
+    param = ".".join(where) or None
+    reason = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "expected", 1)
+    return _respond(request, errors.ValidationFailed(f"{param}: {reason}" if param else reason, param=param))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # see above
+    kind = _BY_HTTP_STATUS.get(error.status_code, errors.InternalError)
+    return _respond(request, kind(), error.headers)
+
+
+async def _defect(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
+    return _respond(request, errors.InternalError())

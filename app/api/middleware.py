@@ -1,0 +1,79 @@
+"""Pure ASGI middleware: nothing here stands between a stream and its client."""
+
+import asyncio
+import re
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_SECONDS = 10.0
+"""Within which a request's body has to arrive."""
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class RequestIdMiddleware:
+    """Gives every request an id, the client's own where it can be echoed safely."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = Headers(scope=scope).get("x-request-id", "")
+        request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._app(scope, receive, send_with_id)
+
+
+class BodyLimitMiddleware:
+    """Bounds a request's body in size, whether or not its length was announced, and in time.
+
+    Starlette's own limit answers in plain text, so this one raises where the error handlers see it.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+        received = int(announced) if announced.isdecimal() else 0
+        counts = not received
+        more_body = True
+
+        async def receive_within_limits() -> Message:
+            nonlocal received, more_body
+            if not more_body:
+                return await receive()
+            if received > self._max_bytes:
+                raise HTTPException(413)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, headers={"Connection": "close"}) from None
+            if counts:
+                received += len(message.get("body", b""))
+            more_body = message.get("more_body", False)
+            if received > self._max_bytes:
+                raise HTTPException(413, headers={"Connection": "close"})
+            return message
+
+        await self._app(scope, receive_within_limits, send)

@@ -1,0 +1,40 @@
+"""`/health` and `/ready`, for whoever restarts the process or sends it traffic."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Response
+
+from app.api.dependencies import EngineDep, ProberDep
+from app.api.errors import openapi_responses
+from app.api.schemas import Health, Readiness
+from app.errors import ValidationFailed
+
+Status = Literal["ready", "not_ready", "draining"]
+
+router = APIRouter(tags=["probes"])
+
+
+@router.get("/health")
+async def health() -> Health:
+    """The event loop turns. Nothing else is looked at: a restart would not mend a backend."""
+    return Health()
+
+
+@router.get(
+    "/ready",
+    response_model_exclude_none=True,
+    responses={
+        503: {"model": Readiness, "description": "Not ready, or draining"},
+        **openapi_responses(ValidationFailed),
+    },
+)
+async def ready(
+    response: Response, engine: EngineDep, prober: ProberDep, checks: Literal["all", "none"] = "all"
+) -> Readiness:
+    """Whether the backend and Redis answer; with `checks=none` only whether the process takes new turns."""
+    found = await prober.check() if checks == "all" else {}
+    is_up = all(check.status == "up" for check in found.values())
+    status: Status = "draining" if engine.is_draining else "ready" if is_up else "not_ready"
+    if status != "ready":
+        response.status_code = 503
+    return Readiness(status=status, checks=dict(found))

@@ -1,0 +1,97 @@
+"""Requests and answers as the OpenAPI description shows them."""
+
+import unicodedata
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.observability.readiness import Check
+
+_MAX_NAME_CHARS = 128
+
+
+def _plain_name(value: str) -> str:
+    if any(unicodedata.category(char) == "Cc" for char in value):
+        raise ValueError("expected no control characters")
+    if "/" in value or value in {".", ".."}:
+        raise ValueError("expected no '/', and neither '.' nor '..'")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("expected more than white space")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=_MAX_NAME_CHARS), AfterValidator(_plain_name)]
+StopSequence = Annotated[str, Field(min_length=1)]
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """One question. Sampling parameters mean what they mean to OpenAI and are handed to the backend."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={"examples": [{"user_id": "user123", "message": "Hello, who are you?"}]},
+    )
+
+    user_id: Name
+    message: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+    conversation_id: Name = "default"
+    model: Annotated[str, Field(min_length=1)] | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    max_tokens: int | None = Field(None, ge=1)
+    stop: StopSequence | Annotated[list[StopSequence], Field(max_length=4)] | None = None
+    seed: int | None = None
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    stream_options: StreamOptions = StreamOptions()
+
+    def sampling(self) -> dict[str, Any]:
+        """What the backend is handed as it came."""
+        return self.model_dump(
+            include={
+                "temperature",
+                "top_p",
+                "max_tokens",
+                "stop",
+                "seed",
+                "presence_penalty",
+                "frequency_penalty",
+            },
+            exclude_none=True,
+        )
+
+
+class ErrorDetail(BaseModel):
+    message: str
+    type: Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
+    code: str
+    param: str | None
+    request_id: str
+    turn_id: str | None = Field(None, description="Only where a turn is meant.")
+
+
+class ErrorBody(BaseModel):
+    """Every failure has this shape, in a JSON body as in a stream."""
+
+    error: ErrorDetail
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    status: Literal["ready", "not_ready", "draining"]
+    checks: dict[str, Check]

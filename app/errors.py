@@ -1,0 +1,165 @@
+"""Every failure that a client can be told of, as a class with its contract's `code`.
+
+ServiceError
+├── RequestError                 type invalid_request_error: the request has to change
+│   ├── InvalidJson
+│   ├── ValidationFailed
+│   ├── ModelNotAllowed
+│   ├── UnsupportedMediaType
+│   ├── BodyTooLarge
+│   ├── RequestTimeout
+│   ├── NotFound
+│   ├── MethodNotAllowed
+│   ├── ContextLengthExceeded
+│   └── UpstreamRejected
+├── RateLimitError               type rate_limit_error: the same request may pass later
+│   └── UpstreamRateLimited
+└── ServerError                  type server_error: the request was fine
+    ├── InternalError
+    ├── Draining
+    ├── HistoryUnavailable
+    ├── UpstreamUnavailable
+    ├── UpstreamError
+    ├── UpstreamTimeout
+    └── UpstreamTruncated
+
+The HTTP status of each stands in `app.api.errors`: nothing below the API knows of HTTP.
+"""
+
+from typing import ClassVar, Literal
+
+ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
+
+RETRY_SOON_SECONDS = 2
+"""What a client is told to wait where nothing better is known."""
+
+
+class ServiceError(Exception):
+    """A failure with one clear end.
+
+    Attributes:
+        message: One sentence for a person. It holds no URL, key, message text or stack trace.
+        param: The request's field that is at fault.
+        turn_id: The turn that is meant, where there is one.
+        retry_after: Whole seconds after which a retry makes sense.
+    """
+
+    code: ClassVar[str]
+    type: ClassVar[ErrorType]
+    default_message: ClassVar[str]
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        turn_id: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.param = param
+        self.turn_id = turn_id
+        self.retry_after = retry_after
+        super().__init__(self.message)
+
+
+class RequestError(ServiceError):
+    type = "invalid_request_error"
+
+
+class InvalidJson(RequestError):
+    code = "invalid_json"
+    default_message = "The body is not valid JSON."
+
+
+class ValidationFailed(RequestError):
+    code = "validation_error"
+    default_message = "The request is not valid."
+
+
+class ModelNotAllowed(RequestError):
+    code = "model_not_allowed"
+    default_message = "This model is not offered here."
+
+
+class UnsupportedMediaType(RequestError):
+    code = "unsupported_media_type"
+    default_message = "The body has to be sent with the header Content-Type: application/json."
+
+
+class BodyTooLarge(RequestError):
+    code = "body_too_large"
+    default_message = "The body is larger than this service takes."
+
+
+class RequestTimeout(RequestError):
+    code = "request_timeout"
+    default_message = "The body did not arrive in time."
+
+
+class NotFound(RequestError):
+    code = "not_found"
+    default_message = "There is nothing at this path."
+
+
+class MethodNotAllowed(RequestError):
+    code = "method_not_allowed"
+    default_message = "This path does not take this method; the header Allow names those that it takes."
+
+
+class ContextLengthExceeded(RequestError):
+    code = "context_length_exceeded"
+    default_message = "The message does not fit the model's context."
+
+
+class UpstreamRejected(RequestError):
+    code = "upstream_rejected"
+    default_message = "The model's backend rejected the request."
+
+
+class RateLimitError(ServiceError):
+    type = "rate_limit_error"
+
+
+class UpstreamRateLimited(RateLimitError):
+    code = "upstream_rate_limited"
+    default_message = "The model's backend takes no more requests for now."
+
+
+class ServerError(ServiceError):
+    type = "server_error"
+
+
+class InternalError(ServerError):
+    code = "internal_error"
+    default_message = "Something went wrong here; the request id finds it in the log."
+
+
+class Draining(ServerError):
+    code = "draining"
+    default_message = "This process is shutting down."
+
+
+class HistoryUnavailable(ServerError):
+    code = "history_unavailable"
+    default_message = "The conversation's store cannot be reached."
+
+
+class UpstreamUnavailable(ServerError):
+    code = "upstream_unavailable"
+    default_message = "The model's backend cannot be reached."
+
+
+class UpstreamError(ServerError):
+    code = "upstream_error"
+    default_message = "The model's backend failed."
+
+
+class UpstreamTimeout(ServerError):
+    code = "upstream_timeout"
+    default_message = "The model's backend took too long."
+
+
+class UpstreamTruncated(ServerError):
+    code = "upstream_truncated"
+    default_message = "The model's backend broke off before the answer was whole."

@@ -1,0 +1,83 @@
+"""Reads the body of a completion stream: what is a chunk, what is the end, is the answer whole."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import httpx
+
+from app.errors import UpstreamError, UpstreamTruncated
+from app.llm.chunk import Chunk, parse_chunk
+from app.llm.deadlines import Deadlines
+from app.llm.decoder import Event, EventStreamDecoder, LineTooLong
+from app.llm.failures import TRANSPORT_ERRORS
+
+_DONE = b"[DONE]"
+
+
+async def read_answer(response: httpx.Response, deadlines: Deadlines) -> AsyncGenerator[list[Chunk], None]:
+    """The answer's chunks; those that arrive in one read come in one list.
+
+    An answer is whole once a `finish_reason` has come: `[DONE]` alone proves nothing, and is not needed.
+
+    Raises:
+        UpstreamError: A failure that the backend reported, or something that is no completion stream.
+        UpstreamTimeout: A deadline on content passed.
+        UpstreamTruncated: The stream ended before the answer was whole.
+    """
+    answer = _Answer(deadlines)
+    parts = response.aiter_bytes()
+    while not answer.is_over:
+        try:
+            async with asyncio.timeout_at(deadlines.next):
+                received = await anext(parts)
+        except TimeoutError:
+            if answer.is_whole:
+                return
+            raise deadlines.error() from None
+        except (StopAsyncIteration, *TRANSPORT_ERRORS):
+            break
+        if chunks := answer.feed(received):
+            yield chunks
+        if answer.failure is not None:
+            raise answer.failure
+    if not answer.is_whole:
+        raise UpstreamTruncated if answer.has_begun else UpstreamError("The model's backend sent no answer.")
+
+
+class _Answer:
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._decoder = EventStreamDecoder()
+        self._now = asyncio.get_running_loop().time
+        self.has_begun = False
+        self.is_whole = False
+        self.is_over = False
+        self.failure: UpstreamError | None = None
+
+    def feed(self, received: bytes) -> list[Chunk]:
+        """The chunks up to the first failure, which is kept: what came before it is still relayed."""
+        chunks: list[Chunk] = []
+        try:
+            for event in self._decoder.feed(received):
+                if event.data == _DONE:
+                    self.is_over = True
+                    break
+                if event.data:
+                    chunks.append(self._chunk(event))
+        except LineTooLong:
+            self.failure = UpstreamError("The model's backend sent a line that is too long.")
+        except UpstreamError as error:
+            self.failure = error
+        return chunks
+
+    def _chunk(self, event: Event) -> Chunk:
+        if event.type == b"error":
+            raise UpstreamError
+        chunk = parse_chunk(event.data)
+        self.has_begun = True
+        if chunk.has_content:
+            self._deadlines.content_arrived(self._now())
+        if chunk.finish_reason is not None and not self.is_whole:
+            self.is_whole = True
+            self._deadlines.answer_finished(self._now())
+        return chunk

@@ -1,0 +1,104 @@
+"""Turns what a backend or the way to it did wrong into the service's errors."""
+
+import re
+from typing import Any
+
+import aiohttp
+import httpx
+import msgspec
+
+from app.errors import (
+    RETRY_SOON_SECONDS,
+    ContextLengthExceeded,
+    ServiceError,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+
+TRANSPORT_ERRORS = (httpx.TransportError, httpx.InvalidURL, aiohttp.ClientError)
+"""What the transport raises; httpx-aiohttp lets the rarer ones of aiohttp through unmapped."""
+
+MAX_RETRY_AFTER_SECONDS = 60
+
+_MAX_DETAIL_CHARS = 300
+_URL = re.compile(r"\S+://\S+")
+_CONTEXT_LENGTH = re.compile(r"context.{0,3}(length|size|window)|exceed.{0,40}context", re.IGNORECASE)
+_RETRYABLE_STATUS = frozenset({502, 503, 504})
+
+
+class NoAnswer(Exception):
+    """An attempt that failed before the backend's first byte, and what it comes to if it is the last."""
+
+    def __init__(self, failure: ServiceError, *, retryable: bool) -> None:
+        super().__init__()
+        self.failure = failure
+        self.retryable = retryable
+
+
+def no_answer(error: Exception) -> NoAnswer:
+    """Classify a transport's error before the response's head.
+
+    httpx-aiohttp reports a refused connection, an unresolvable host and a reset alike as `ConnectTimeout`;
+    its cause tells them apart.
+    """
+    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
+    if isinstance(cause, aiohttp.ServerTimeoutError | httpx.TimeoutException):
+        return NoAnswer(_unavailable("The model's backend took too long to connect."), retryable=False)
+    if isinstance(cause, aiohttp.ClientConnectorError | httpx.ConnectError):
+        return NoAnswer(_unavailable(), retryable=True)
+    return NoAnswer(
+        UpstreamError("The model's backend closed the connection without an answer."), retryable=True
+    )
+
+
+def refused(status: int, headers: httpx.Headers, body: bytes) -> NoAnswer:
+    """Classify an answer that is no stream by its HTTP status."""
+    return NoAnswer(_failure(status, headers, body), retryable=status in _RETRYABLE_STATUS)
+
+
+def refusal_text(body: bytes) -> str:
+    """The backend's own words, from where OpenAI, vLLM, Ollama and FastAPI put them; else nothing."""
+    try:
+        said: Any = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return ""
+    for name in ("error", "message", "detail"):
+        if isinstance(said, dict) and name in said:
+            said = said[name]
+    if isinstance(said, list):
+        return "; ".join(_field_error(item) for item in said if isinstance(item, dict))
+    return said if isinstance(said, str) else ""
+
+
+def _field_error(item: dict[str, Any]) -> str:
+    return f"{'.'.join(str(part) for part in item.get('loc', ()))}: {item.get('msg', '')}"
+
+
+def _failure(status: int, headers: httpx.Headers, body: bytes) -> ServiceError:
+    match status:
+        case 400 | 422:
+            return _rejected(refusal_text(body))
+        case 429:
+            return UpstreamRateLimited(retry_after=_retry_after(headers))
+        case 503:
+            return UpstreamUnavailable("The model's backend is not ready.", retry_after=_retry_after(headers))
+        case _:
+            return UpstreamError(f"The model's backend answered with status {status}.")
+
+
+def _rejected(text: str) -> ServiceError:
+    if _CONTEXT_LENGTH.search(text):
+        return ContextLengthExceeded("The conversation does not fit the model's context.")
+    text = " ".join(_URL.sub("", text).split())[:_MAX_DETAIL_CHARS]
+    return UpstreamRejected(f"The model's backend rejected the request: {text}" if text else None)
+
+
+def _unavailable(message: str | None = None) -> UpstreamUnavailable:
+    return UpstreamUnavailable(message, retry_after=RETRY_SOON_SECONDS)
+
+
+def _retry_after(headers: httpx.Headers) -> int:
+    value = headers.get("retry-after", "")
+    return min(int(value), MAX_RETRY_AFTER_SECONDS) if value.isdecimal() else RETRY_SOON_SECONDS

@@ -1,0 +1,62 @@
+"""Probes what the service stands on, side by side and not more often than it helps."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from app.errors import ServiceError
+
+_TIMEOUT_SECONDS = 1.5
+_CACHE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """What one probe found; `detail` is a short reason where it is down."""
+
+    status: Literal["up", "down"]
+    latency_ms: float
+    detail: str | None = None
+
+
+class Prober:
+    """Runs all probes together; callers within a second of each other share what was found."""
+
+    def __init__(self, probes: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+        """Look at nothing yet.
+
+        Args:
+            probes: By name; a probe raises ServiceError where what it looks at is down.
+        """
+        self._probes = probes
+        self._lock = asyncio.Lock()
+        self._found: Mapping[str, Check] = {}
+        self._found_at = -_CACHE_SECONDS
+
+    async def check(self) -> Mapping[str, Check]:
+        """What the probes found, at most about a second ago."""
+        async with self._lock:
+            if time.monotonic() - self._found_at >= _CACHE_SECONDS:
+                found = await asyncio.gather(*(_run(probe) for probe in self._probes.values()))
+                self._found = dict(zip(self._probes, found, strict=True))
+                self._found_at = time.monotonic()
+        return self._found
+
+
+async def _run(probe: Callable[[], Awaitable[None]]) -> Check:
+    started = time.monotonic()
+    detail = None
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            await probe()
+    except TimeoutError:
+        detail = f"No answer within {_TIMEOUT_SECONDS:g} seconds."
+    except ServiceError as error:
+        detail = error.message
+    return Check(
+        status="up" if detail is None else "down",
+        latency_ms=round((time.monotonic() - started) * 1000, 1),
+        detail=detail,
+    )

@@ -1,0 +1,165 @@
+"""The service's settings: environment variables, else `.env`, else the defaults below."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+EMBEDDED_MODEL = "smollm2-135m-instruct"
+
+
+class SettingsError(Exception):
+    """A setting that does not parse. The text names the variable and what was expected, never its value."""
+
+
+def _comma_separated(value: Any) -> Any:
+    return (
+        tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+    )
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _known_scheme(value: str, info: ValidationInfo) -> str:
+    schemes = _URL_SCHEMES[info.field_name or ""]
+    scheme, separator, rest = value.partition("://")
+    if value and (scheme not in schemes or not separator or not rest):
+        expected = ", ".join(f"{known}://" for known in schemes)
+        raise ValueError(f"expected a URL that begins with one of {expected}")
+    return value
+
+
+_URL_SCHEMES = {
+    "llm_base_url": ("http", "https"),
+    "redis_url": ("redis", "rediss", "unix"),
+}
+
+Url = Annotated[str, AfterValidator(_known_scheme)]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """All settings, frozen. An empty value is an unset one; unknown names are left alone."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    llm_base_url: Url = ""
+    """OpenAI-compatible base URL, `/v1` included; unset: the embedded model."""
+    llm_model: str = EMBEDDED_MODEL
+    """The model's name; required where LLM_BASE_URL is set."""
+    llm_api_key: SecretStr = SecretStr("")
+    """Sent to the backend as a bearer token."""
+    llm_allowed_models: CommaSeparated = ()
+    """Further models that a request may name, comma-separated."""
+    llm_max_tokens: int = Field(1024, ge=1)
+    """Cap on the tokens that a turn may generate."""
+    llm_status_wait_seconds: float = Field(5, ge=0, allow_inf_nan=False)
+    """How long the HTTP status is held back for the backend's first event."""
+    llm_connect_timeout_seconds: Seconds = 3
+    """Deadline for a connection to the backend."""
+    llm_first_token_timeout_seconds: Seconds = 60
+    """Deadline for the first content."""
+    llm_token_gap_timeout_seconds: Seconds = 30
+    """Deadline for the next content."""
+    llm_total_timeout_seconds: Seconds = 300
+    """Deadline for the whole answer."""
+
+    redis_url: Url = ""
+    """Where conversations are kept; unset: the embedded store."""
+    system_prompt: str = "You are a helpful assistant."
+    """First message of every prompt, not stored; `none` sends none."""
+    history_ttl_seconds: int = Field(2_592_000, ge=0)
+    """A conversation untouched for so long is forgotten; 0: never."""
+    history_max_messages: int = Field(1000, ge=2)
+    """Above it the oldest turns of a conversation are dropped."""
+    resume_ttl_seconds: Seconds = 300
+    """How long after its end a turn can be followed, and its owner tries to store it."""
+
+    sse_ping_seconds: Seconds = 10
+    """Longest silence on a stream; then a comment line goes out."""
+    slow_reader_seconds: Seconds = 20
+    """A reader that takes nothing for so long is disconnected."""
+    shutdown_grace_seconds: float = Field(120, ge=0, allow_inf_nan=False)
+    """How long running turns may still take after SIGTERM."""
+    max_body_bytes: int = Field(262_144, ge=1)
+    """Largest request body."""
+    max_message_chars: int = Field(32_000, ge=1)
+    """Longest message."""
+
+    app_host: str = "127.0.0.1"
+    """Address to listen on."""
+    app_port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on."""
+    embedded_data_dir: Path = Path(".data")
+    """Where the embedded store keeps its append-only file."""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
+    ] = "info"
+    """Least severity that is logged."""
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = "auto"
+    """`json`, `console`, or by whether a terminal is there."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_unset(cls, values: Any) -> Any:
+        # Not env_ignore_empty: an empty variable of the environment has to win over the same name in .env.
+        return {name: value for name, value in values.items() if value != ""}
+
+    @field_validator("llm_base_url")
+    @classmethod
+    def _without_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _model_is_named(self) -> Self:
+        if self.llm_base_url and "llm_model" not in self.model_fields_set:
+            raise ValueError("LLM_MODEL: expected the model's name, as LLM_BASE_URL is set")
+        return self
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Every model that a request may name."""
+        return frozenset({self.llm_model, *self.llm_allowed_models})
+
+
+def load_settings() -> Settings:
+    """Read the environment and `.env`.
+
+    Raises:
+        SettingsError: A value does not parse; one line for each.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(
+            "\n".join(_explain(detail) for detail in error.errors(include_input=False))
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env: expected a readable UTF-8 file ({type(error).__name__})") from None
+
+
+def _explain(detail: Any) -> str:
+    text = str(detail["msg"]).removeprefix("Value error, ")
+    text = text.replace("Input should be", "expected", 1)
+    name = ".".join(str(part) for part in detail["loc"]).upper()
+    return f"{name}: {text}" if name else text

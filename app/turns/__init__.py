@@ -1,0 +1,1 @@
+"""The engine: a turn has one owner and any number of readers."""

@@ -1,0 +1,60 @@
+"""A child that cannot outlive its parent, whichever way that one ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.embedded.errors import EmbeddedError
+from app.embedded.process import EmbeddedProcess
+from tests.support.process import ROOT
+
+PARENT = """
+import pathlib, time
+from app.embedded.process import EmbeddedProcess
+child = EmbeddedProcess("a child", ["sh", "-c", "echo $$; exec sleep 1000"], log_file=pathlib.Path("log"))
+print(child.output.readline().decode(), flush=True)
+time.sleep(1000)
+"""
+
+
+def wait_for_end(pid: int) -> None:
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_child_is_gone_when_its_parent_is_killed(tmp_path: Path, how: signal.Signals) -> None:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], cwd=tmp_path, env=env, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(how)
+    wait_for_end(child)
+
+
+def test_a_child_that_ends_while_it_starts_is_told_with_where_to_look(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = EmbeddedProcess("a child", ["sh", "-c", "echo why >&2; exit 3"], log_file=log)
+    with pytest.raises(EmbeddedError, match=re.escape(f"{log} says why")):
+        child.wait_until(lambda: False, seconds=60)
+    child.stop()
+    assert log.read_text() == "why\n"
+
+
+def test_a_child_that_takes_too_long_is_told_too(tmp_path: Path) -> None:
+    child = EmbeddedProcess("a child", ["sleep", "1000"], log_file=tmp_path / "log")
+    with pytest.raises(EmbeddedError, match=r"did not start within 0\.05 s"):
+        child.wait_until(lambda: False, seconds=0.05)
+    child.stop()

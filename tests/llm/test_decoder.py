@@ -1,0 +1,115 @@
+"""The decoder against the standard, and against a straightforward reference."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.llm.decoder import MAX_LINE_BYTES, Event, EventStreamDecoder, LineTooLong
+
+
+def decode(*parts: bytes) -> list[Event]:
+    decoder = EventStreamDecoder()
+    return [event for part in parts for event in decoder.feed(part)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_lines_end_at_cr_lf_and_crlf(end: bytes) -> None:
+    assert decode(b"data: a" + end + b"data: b" + end + end) == [Event(b"a\nb")]
+
+
+def test_a_crlf_split_over_two_reads_is_one_line_end() -> None:
+    assert decode(b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n") == [Event(b"a\nb")]
+
+
+def test_two_events_end_with_bare_crs() -> None:
+    assert decode(b"data: a\r\rdata: b\r\r") == [Event(b"a"), Event(b"b")]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_no_other_character_ends_a_line(separator: str) -> None:
+    text = f"a{separator}b".encode()
+    assert decode(b"data: " + text + b"\n\n") == [Event(text)]
+
+
+def test_a_character_may_be_split_anywhere() -> None:
+    stream = 'data: {"content": "żółw 🐢"}\n\n'.encode()
+    assert decode(*(bytes([byte]) for byte in stream)) == [Event(stream[6:-2])]
+
+
+def test_comments_and_unknown_fields_are_passed_over() -> None:
+    assert decode(b": ping\n\n:\nretry: 5\nid: 7\nnonsense\ndata:x\n\n") == [Event(b"x")]
+
+
+def test_only_the_first_space_after_the_colon_is_dropped() -> None:
+    assert decode(b"data:  a\n\n") == [Event(b" a")]
+
+
+def test_the_event_field_names_the_type_of_one_event() -> None:
+    assert decode(b"event: error\ndata: a\n\ndata: b\n\n") == [Event(b"a", b"error"), Event(b"b")]
+
+
+def test_an_event_without_data_is_not_dispatched() -> None:
+    assert decode(b"event: error\n\ndata: b\n\n") == [Event(b"b")]
+
+
+def test_a_byte_order_mark_is_dropped_at_the_start_alone() -> None:
+    mark = b"\xef\xbb\xbf"
+    assert decode(mark[:1], mark[1:] + b"data: a\n\n" + mark + b"data: b\n\n") == [Event(b"a")]
+
+
+def test_an_event_that_the_end_cuts_off_is_dropped() -> None:
+    assert decode(b"data: a\n\ndata: b\n") == [Event(b"a")]
+
+
+@pytest.mark.parametrize(
+    "line", [b"data: " + b"x" * MAX_LINE_BYTES, b"data:\n" + b"data: " + b"x" * 4096 + b"\n"]
+)
+def test_a_line_or_an_event_above_the_limit_is_refused(line: bytes) -> None:
+    with pytest.raises(LineTooLong):
+        decode(*[line] * (MAX_LINE_BYTES // 4096 + 2))
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [b"", b":x", b"data", b"data:", b"data: a", b"data:b:c", b"event: error", b"event:", b"id: 1"]
+    )
+    | st.binary(max_size=8).map(lambda line: re.sub(rb"[\r\n]", b"", line))
+)
+
+
+def reference(stream: bytes) -> list[Event]:
+    """The standard's algorithm, written down as it reads there, for a stream that is there as a whole."""
+    events, data, event_type = [], None, b""
+    for line in re.split(rb"\r\n|\n|\r", stream.removeprefix(b"\xef\xbb\xbf"))[:-1]:
+        if line == b"":
+            if data is not None:
+                events.append(Event(data.removesuffix(b"\n"), event_type or b"message"))
+            data, event_type = None, b""
+            continue
+        name, _, value = line.partition(b":")
+        value = value[1:] if value[:1] == b" " else value
+        if name == b"data":
+            data = (data or b"") + value + b"\n"
+        if name == b"event":
+            event_type = value
+    return events
+
+
+@given(st.data(), LINES)
+def test_however_a_stream_is_split_it_decodes_as_the_standard_says(
+    data: st.DataObject, lines: list[bytes]
+) -> None:
+    ends = data.draw(
+        st.lists(st.sampled_from([b"\n", b"\r", b"\r\n"]), min_size=len(lines), max_size=len(lines))
+    )
+    stream = b"".join(line + end for line, end in zip(lines, ends, strict=True))
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)))))
+    parts = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert decode(*parts) == reference(stream)
+
+
+@given(st.lists(st.binary(max_size=64)))
+def test_no_bytes_at_all_break_it(parts: list[bytes]) -> None:
+    decode(*parts)

@@ -1,0 +1,129 @@
+"""A scripted OpenAI-compatible backend on a real socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.chunks import answer
+
+
+@dataclass
+class Exchange:
+    """One request, and the way to answer it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+    writer: asyncio.StreamWriter
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the client has closed the connection."""
+
+    async def head(self, status: int = 200, content_type: str = "text/event-stream", *headers: str) -> None:
+        """Send the response's head; the body ends with the connection."""
+        lines = [
+            f"HTTP/1.1 {status} Scripted",
+            f"Content-Type: {content_type}",
+            "Connection: close",
+            *headers,
+        ]
+        await self.send("\r\n".join([*lines, "", ""]).encode())
+
+    async def send(self, *parts: bytes) -> None:
+        """Send bytes, each part in a write of its own."""
+        for part in parts:
+            self.writer.write(part)
+            await self.writer.drain()
+
+    async def json(self, status: int, body: Any, *headers: str) -> None:
+        """Answer with JSON."""
+        await self.head(status, "application/json", *headers)
+        await self.send(json.dumps(body).encode())
+
+    def reset(self) -> None:
+        """Cut the connection at once."""
+        self.writer.transport.abort()
+
+
+Script = Callable[[Exchange], Awaitable[None]]
+
+
+def says(*words: str) -> Script:
+    """A script that gives a whole answer at once."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(*answer(*words))
+
+    return script
+
+
+class Backend:
+    """Answers `GET /models`, and every completion by `script`."""
+
+    def __init__(self) -> None:
+        self.script: Script = says("Hello", ", ", "world")
+        self.models_status = 200
+        self.completions: list[Exchange] = []
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one request a connection."""
+        try:
+            exchange = await _read_request(reader, writer)
+            if exchange.path.endswith("/models"):
+                await exchange.json(self.models_status, {"object": "list", "data": []})
+                return
+            self.completions.append(exchange)
+            watch = asyncio.create_task(_watch(reader, exchange))
+            await self.script(exchange)
+            watch.cancel()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has gone, which some tests want
+        finally:
+            writer.close()
+
+
+async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Exchange:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    request_line, *lines = head.strip().split("\r\n")
+    method, path, _ = request_line.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    raw = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Exchange(method, path, headers, json.loads(raw) if raw else None, writer)
+
+
+async def _watch(reader: asyncio.StreamReader, exchange: Exchange) -> None:
+    try:
+        await reader.read()
+    except ConnectionError:
+        pass  # a reset is a way to hang up
+    finally:
+        exchange.hung_up.set()
+
+
+@asynccontextmanager
+async def running_backend() -> AsyncIterator[Backend]:
+    """A backend on a port of its own."""
+    backend = Backend()
+    connections: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(backend.serve(reader, writer))
+        connections.add(task)
+        await asyncio.gather(task, return_exceptions=True)
+        connections.discard(task)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    backend.url = f"http://127.0.0.1:{port}/v1"
+    try:
+        yield backend
+    finally:
+        server.close()
+        for task in connections:
+            task.cancel()
+        await server.wait_closed()

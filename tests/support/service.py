@@ -1,0 +1,41 @@
+"""The service on a real socket, in this process."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from app.settings import Settings
+
+
+class _Server(uvicorn.Server):
+    """Leaves pytest its signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the application over TCP; the client talks to it over a real socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = _Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        port = listener.getsockname()[1]
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            await task
+
+
+def settings_for(**values: object) -> Settings:
+    """Settings from these values alone: neither the environment nor `.env` is read."""
+    given = {"llm_model": "test-model", "llm_base_url": "http://backend.test/v1", **values}
+    return Settings.model_validate(given)

@@ -1,0 +1,50 @@
+"""The settings' rules; how a wrong one stops the start is tested in tests/live/test_process.py."""
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import EMBEDDED_MODEL, Settings, SettingsError, load_settings
+
+
+def test_the_defaults_need_nothing_to_be_set() -> None:
+    settings = load_settings()
+    assert (settings.llm_base_url, settings.redis_url, settings.llm_model) == ("", "", EMBEDDED_MODEL)
+
+
+def test_an_empty_value_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("APP_PORT", "")
+    assert load_settings().app_port == 8000
+
+
+def test_names_are_read_whatever_else_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_NONSENSE", "x")
+    monkeypatch.setenv("LLM_MAX_TOKENS", "7")
+    assert load_settings().llm_max_tokens == 7
+
+
+def test_allowed_models_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_ALLOWED_MODELS", " a, b ,,")
+    assert load_settings().models == {EMBEDDED_MODEL, "a", "b"}
+
+
+def test_a_trailing_slash_of_the_base_url_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_BASE_URL", "http://localhost:8001/v1/")
+    monkeypatch.setenv("LLM_MODEL", "m")
+    assert load_settings().llm_base_url == "http://localhost:8001/v1"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-1"])
+def test_a_deadline_is_a_positive_number(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LLM_TOTAL_TIMEOUT_SECONDS", value)
+    with pytest.raises(SettingsError, match=r"^LLM_TOTAL_TIMEOUT_SECONDS: expected"):
+        load_settings()
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Settings().app_port = 1  # type: ignore[misc]
+
+
+def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_API_KEY", "sk-canary")
+    assert "sk-canary" not in repr(load_settings())
