@@ -17,6 +17,9 @@ def main(weights: str, name: str) -> None:
     # All requests share one window of the model's full length.
     params.kv_unified = True
     params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) - 1)
+    # With llama.cpp's own defaults so small a model rambles.
+    params.sampling.temp = 0.2
+    params.sampling.top_p = 0.9
     # Its default keeps up to 8 GiB of old prompts.
     params.cache_ram_mib = 0
     params.ui = False
