@@ -1,81 +1,19 @@
-"""`python -m app`: settings, then what is embedded, then the server."""
+"""`python -m app`."""
 
-import socket
+import signal
 import sys
-import threading
-from contextlib import closing
-from urllib.parse import urlsplit
-
-import structlog
-
-from app.embedded import EmbeddedError, embedded_parts
-from app.main import create_app
-from app.observability.logging import configure_logging
-from app.server import Server
-from app.settings import Settings, SettingsError, load_settings
-
-_USAGE_ERROR = 2
-
-_log = structlog.get_logger()
+from types import FrameType
 
 
-def main() -> int:
-    """Run the service until a signal stops it.
-
-    Returns:
-        The exit code: 0 after a signal, 2 where a setting or the machine stops the start.
-    """
-    try:
-        settings = load_settings()
-        configure_logging(level=settings.log_level, log_format=settings.log_format)
-        _warn_of_unknown_hosts(settings)
-        with closing(_bind(settings)) as listener, embedded_parts(settings) as complete_settings:
-            Server(create_app(complete_settings), complete_settings).run(sockets=[listener])
-    except (SettingsError, EmbeddedError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - for the person who typed the command
-        return _USAGE_ERROR
-    except KeyboardInterrupt:
-        pass  # before the server had taken over the signals, or after it gave them back
-    return 0
-
-
-def _warn_of_unknown_hosts(settings: Settings) -> None:
-    """Say which variable names a host that this machine cannot find, as compose's names on the host itself.
-
-    It is no reason to stop: the name may come to be known. And nothing waits for the look-ups.
-    """
-    for variable, url in {"LLM_BASE_URL": settings.llm_base_url, "REDIS_URL": settings.redis_url}.items():
-        if host := urlsplit(url).hostname:
-            threading.Thread(target=_look_up, args=(variable, host), daemon=True).start()
-
-
-def _look_up(variable: str, host: str) -> None:
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError:
-        _log.warning(f"{variable} points at a host that cannot be found from here: {host}", variable=variable)
-
-
-def _bind(settings: Settings) -> socket.socket:
-    """Take the port before anything else is started, so that a busy one is told at once."""
-    address = (settings.app_host, settings.app_port)
-    try:
-        family, kind, protocol, _, resolved = socket.getaddrinfo(
-            *address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise SettingsError(f"APP_HOST: expected an address of this machine, {error.strerror}") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(resolved)
-    except OSError as error:
-        listener.close()
-        raise SettingsError(
-            f"APP_PORT: cannot listen on {address[0]} port {address[1]}: {error.strerror}"
-        ) from None
-    return listener
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 if __name__ == "__main__":
+    # Before the rest is imported: a signal in this first second ends the start as quietly as any other.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _end)
+
+    from app.start import main
+
     sys.exit(main())

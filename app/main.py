@@ -75,6 +75,7 @@ def create_app(
         summary="A generation belongs to the service, not to the connection.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     add_error_handlers(app)
     # The last one added is the outermost: also a body that is too large has a request id.

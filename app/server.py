@@ -2,12 +2,16 @@
 
 import asyncio
 import socket
-from types import FrameType
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import HANDLED_SIGNALS
 
+from app.api.sse import ABORT_EXTENSION
 from app.settings import Settings
 from app.turns.engine import TurnEngine
 
@@ -17,45 +21,63 @@ _LAST_RESPONSES_SECONDS = 5
 _log = structlog.get_logger()
 
 
+class _Protocol(HttpToolsProtocol):
+    """Lets the application cut a connection: closing it would wait for a reader that takes nothing."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT_EXTENSION: {"abort": self.transport.abort}}
+
+
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_LAST_RESPONSES_SECONDS,
+    )
+
+
 class Server(uvicorn.Server):
     """On SIGTERM or SIGINT drains the turns while it goes on serving, then stops with exit code 0."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_LAST_RESPONSES_SECONDS,
-            )
-        )
+        super().__init__(server_config(app))
         self._app = app
         self._grace_seconds = settings.shutdown_grace_seconds
         self._draining: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         for listener in sockets or ():
             _log.info("listening", url=_url(listener))
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Runs in the signal, so the rest is left to the loop. Uvicorn's own would end by the signal."""
-        if self._loop is None or not self.started:
-            self.should_exit = True
-        else:
-            self._loop.call_soon_threadsafe(self._stop)
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Uvicorn's own would stop at once, and end the process by the signal."""
+        loop = asyncio.get_running_loop()
+        for stop in HANDLED_SIGNALS:
+            loop.add_signal_handler(stop, self._stop)
+        yield
 
     def _stop(self) -> None:
+        if not self.started:
+            self.should_exit = True
+            return
         engine: TurnEngine = self._app.state.engine
         if self._draining is None:
-            _log.info("draining: running turns may still end", grace_seconds=self._grace_seconds)
+            _log.info(
+                "draining: running turns may still end; a second signal ends them",
+                grace_seconds=self._grace_seconds,
+            )
             self._draining = asyncio.create_task(self._drain(engine))
         else:
             _log.info("ending running turns now")
-            engine.interrupt_running()
+            engine.hurry()
 
     async def _drain(self, engine: TurnEngine) -> None:
         try:

@@ -1,7 +1,10 @@
 """The service's settings: environment variables, else `.env`, else the defaults below."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -9,13 +12,15 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.asyncio import ConnectionPool
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
+
+_MAX_SECONDS = 7 * 86400
 
 
 class SettingsError(Exception):
@@ -32,23 +37,35 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _known_scheme(value: str, info: ValidationInfo) -> str:
-    schemes = _URL_SCHEMES[info.field_name or ""]
-    scheme, separator, rest = value.partition("://")
-    if value and (scheme not in schemes or not separator or not rest):
-        expected = ", ".join(f"{known}://" for known in schemes)
-        raise ValueError(f"expected a URL that begins with one of {expected}")
+def _backend_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ValueError("expected a URL that begins with http:// or https:// and names a host")
+    if parts.username is not None:
+        raise ValueError("expected a URL without credentials; LLM_API_KEY is the place for a key")
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
+        raise ValueError("expected a URL that begins with redis://, rediss:// or unix://")
+    if parts.scheme != "unix" and not re.fullmatch(r"(/\d*)?", parts.path):
+        raise ValueError("expected the number of a database as the path")
+    try:
+        ConnectionPool.from_url(value).make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, ValueError):
+        raise ValueError("expected a port that is a number, and options that redis-py knows") from None
     return value
 
 
-_URL_SCHEMES = {
-    "llm_base_url": ("http", "https"),
-    "redis_url": ("redis", "rediss", "unix"),
-}
+def _url(parse: Callable[[str], str]) -> AfterValidator:
+    return AfterValidator(lambda value: parse(value) if value else value)
 
-Url = Annotated[str, AfterValidator(_known_scheme)]
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=_MAX_SECONDS)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=_MAX_SECONDS)]
 
 
 class Settings(BaseSettings):
@@ -63,7 +80,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    llm_base_url: Url = ""
+    llm_base_url: Annotated[str, _url(_backend_url)] = ""
     """OpenAI-compatible base URL, `/v1` included; unset: the embedded model."""
     llm_model: str = EMBEDDED_MODEL
     """The model's name; required where LLM_BASE_URL is set."""
@@ -73,7 +90,7 @@ class Settings(BaseSettings):
     """Further models that a request may name, comma-separated."""
     llm_max_tokens: int = Field(1024, ge=1)
     """Cap on the tokens that a turn may generate."""
-    llm_status_wait_seconds: float = Field(5, ge=0, allow_inf_nan=False)
+    llm_status_wait_seconds: SecondsOrNone = 5
     """How long the HTTP status is held back for the backend's first event."""
     llm_connect_timeout_seconds: Seconds = 3
     """Deadline for a connection to the backend."""
@@ -84,11 +101,11 @@ class Settings(BaseSettings):
     llm_total_timeout_seconds: Seconds = 300
     """Deadline for the whole answer."""
 
-    redis_url: Url = ""
+    redis_url: Annotated[str, _url(_redis_url)] = ""
     """Where conversations are kept; unset: the embedded store."""
     system_prompt: str = "You are a helpful assistant."
     """First message of every prompt, not stored; `none` sends none."""
-    history_ttl_seconds: int = Field(2_592_000, ge=0)
+    history_ttl_seconds: int = Field(2_592_000, ge=0, le=100 * 365 * 86400)
     """A conversation untouched for so long is forgotten; 0: never."""
     history_max_messages: int = Field(1000, ge=2)
     """Above it the oldest turns of a conversation are dropped."""
@@ -99,7 +116,7 @@ class Settings(BaseSettings):
     """Longest silence on a stream; then a comment line goes out."""
     slow_reader_seconds: Seconds = 20
     """A reader that takes nothing for so long is disconnected."""
-    shutdown_grace_seconds: float = Field(120, ge=0, allow_inf_nan=False)
+    shutdown_grace_seconds: SecondsOrNone = 120
     """How long running turns may still take after SIGTERM."""
     max_body_bytes: int = Field(262_144, ge=1)
     """Largest request body."""
@@ -125,10 +142,12 @@ class Settings(BaseSettings):
         # Not env_ignore_empty: an empty variable of the environment has to win over the same name in .env.
         return {name: value for name, value in values.items() if value != ""}
 
-    @field_validator("llm_base_url")
+    @field_validator("llm_api_key")
     @classmethod
-    def _without_trailing_slash(cls, value: str) -> str:
-        return value.rstrip("/")
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[\x21-\x7e]*", value.get_secret_value()):
+            raise ValueError("expected visible ASCII characters")
+        return value
 
     @model_validator(mode="after")
     def _model_is_named(self) -> Self:

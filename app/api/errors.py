@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -33,6 +34,10 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.UpstreamTimeout: 504,
 }
 
+_MAX_PARAM_CHARS = 100
+
+_log = structlog.get_logger()
+
 _BY_HTTP_STATUS: Mapping[int, type[ServiceError]] = {
     400: errors.InvalidJson,
     404: errors.NotFound,
@@ -52,7 +57,7 @@ def openapi_responses(*raised: type[ServiceError]) -> dict[int | str, dict[str, 
     return by_status
 
 
-def error_json(error: ServiceError, request_id: str) -> bytes:
+def error_json(error: ServiceError, request_id: str, *, turn_id: str | None = None) -> bytes:
     """The error's one body, on one line."""
     detail: dict[str, str | None] = {
         "message": error.message,
@@ -61,8 +66,8 @@ def error_json(error: ServiceError, request_id: str) -> bytes:
         "param": error.param,
         "request_id": request_id,
     }
-    if error.turn_id is not None:
-        detail["turn_id"] = error.turn_id
+    if turn_id := turn_id or error.turn_id:
+        detail["turn_id"] = turn_id
     return msgspec.json.encode({"error": detail})
 
 
@@ -87,16 +92,19 @@ def _respond(request: Request, error: ServiceError, headers: Mapping[str, str] |
 
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # Starlette's handlers are typed for any exception
+    if error.type == "server_error":
+        cause = type(error.__cause__).__name__ if error.__cause__ else None
+        _log.warning("a request failed", code=error.code, reason=error.message, cause=cause)
     return _respond(request, error)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # see above
     first = error.errors()[0]
-    where = [str(part) for part in first["loc"] if part != "body"]
     if first["type"] == "json_invalid":
         return _respond(request, errors.InvalidJson())
-    param = ".".join(where) or None
+    # The first part says where in the request, those after the field where in its value.
+    param = str(first["loc"][1])[:_MAX_PARAM_CHARS] if len(first["loc"]) > 1 else None
     reason = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "expected", 1)
     return _respond(request, errors.ValidationFailed(f"{param}: {reason}" if param else reason, param=param))
 
@@ -107,5 +115,6 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     return _respond(request, kind(), error.headers)
 
 
-async def _defect(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the server logs it
+async def _defect(request: Request, error: Exception) -> Response:
+    _log.error("a request failed by a defect", request_id=request.state.request_id, exc_info=error)
     return _respond(request, errors.InternalError())

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 BODY_SECONDS = 10.0
 """Within which a request's body has to arrive."""
 
+# The rest of the body is not read, so nothing else can come on this connection.
+_CLOSE = {"Connection": "close"}
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -53,27 +55,26 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
+        is_too_large = announced.isdecimal() and int(announced) > self._max_bytes
         deadline = asyncio.get_running_loop().time() + BODY_SECONDS
-        received = int(announced) if announced.isdecimal() else 0
-        counts = not received
+        received = 0
         more_body = True
 
         async def receive_within_limits() -> Message:
             nonlocal received, more_body
             if not more_body:
                 return await receive()
-            if received > self._max_bytes:
-                raise HTTPException(413)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(408, headers={"Connection": "close"}) from None
-            if counts:
-                received += len(message.get("body", b""))
+            message: Message = {}
+            if not is_too_large:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        message = await receive()
+                except TimeoutError:
+                    raise HTTPException(408, headers=_CLOSE) from None
+            received += len(message.get("body", b""))
+            if is_too_large or received > self._max_bytes:
+                raise HTTPException(413, headers=_CLOSE)
             more_body = message.get("more_body", False)
-            if received > self._max_bytes:
-                raise HTTPException(413, headers={"Connection": "close"})
             return message
 
         await self._app(scope, receive_within_limits, send)

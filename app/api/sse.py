@@ -14,6 +14,9 @@ from app.turns.turn import Turn
 # stops only after its turns have ended.
 AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
 
+ABORT_EXTENSION = "app.abort"
+"""Under this name the server offers to cut the connection. Closing it would wait for the reader for ever."""
+
 _SEPARATOR = "\n"
 
 _log = structlog.get_logger()
@@ -38,8 +41,9 @@ class TurnResponse(EventSourceResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
-        except SendTimeoutError:
+        except* SendTimeoutError:  # several, where a ping was waiting as well
             _log.info("disconnected a reader that takes nothing", turn_id=self._turn_id)
+            scope["extensions"][ABORT_EXTENSION]["abort"]()
 
 
 def _headers(turn: Turn) -> Mapping[str, str]:
@@ -64,5 +68,6 @@ async def _events(turn: Turn, request_id: str) -> AsyncGenerator[bytes, None]:
             lines.append(b"id: %b-%d\ndata: %b\n\n" % (turn_id, number, data))
         yield b"".join(lines)
     assert turn.end is not None  # following ends with the turn
-    end = b"[DONE]" if turn.end.failure is None else error_json(turn.end.failure, request_id)
+    failure = turn.end.failure
+    end = b"[DONE]" if failure is None else error_json(failure, request_id, turn_id=turn.id)
     yield b"id: %b-end\ndata: %b\n\n" % (turn_id, end)

@@ -5,6 +5,7 @@ Nothing else in the code knows of them: they only fill in LLM_BASE_URL and REDIS
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from app.embedded.errors import EmbeddedError
 from app.embedded.model import embedded_model
@@ -21,12 +22,28 @@ def embedded_parts(settings: Settings) -> Iterator[Settings]:
     Raises:
         EmbeddedError: A part cannot start.
     """
+    if settings.redis_url and settings.llm_base_url:
+        yield settings
+        return
+    data_dir = _writable(settings.embedded_data_dir)
     with ExitStack() as parts:
-        # Without symbolic links and dots: the children have working directories of their own.
-        data_dir = settings.embedded_data_dir.resolve()
         filled: dict[str, str] = {}
         if not settings.redis_url:
             filled["redis_url"] = parts.enter_context(embedded_store(data_dir))
         if not settings.llm_base_url:
             filled["llm_base_url"] = parts.enter_context(embedded_model(settings.llm_model, data_dir))
         yield settings.model_copy(update=filled)
+
+
+def _writable(data_dir: Path) -> Path:
+    try:
+        # In full: the store makes it its working directory.
+        data_dir = data_dir.resolve()
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (data_dir / "lock").touch()
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EmbeddedError(
+            f"EMBEDDED_DATA_DIR: expected a folder that can be written, {data_dir}: {reason}"
+        ) from None
+    return data_dir

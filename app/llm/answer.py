@@ -1,7 +1,8 @@
 """Reads the body of a completion stream: what is a chunk, what is the end, is the answer whole."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 
 import httpx
 
@@ -12,6 +13,7 @@ from app.llm.decoder import Event, EventStreamDecoder, LineTooLong
 from app.llm.failures import TRANSPORT_ERRORS
 
 _DONE = b"[DONE]"
+_END_SECONDS = 0.05
 
 
 async def read_answer(response: httpx.Response, deadlines: Deadlines) -> AsyncGenerator[list[Chunk], None]:
@@ -40,8 +42,18 @@ async def read_answer(response: httpx.Response, deadlines: Deadlines) -> AsyncGe
             yield chunks
         if answer.failure is not None:
             raise answer.failure
+    if answer.is_over:
+        await _read_to_the_end(parts)
     if not answer.is_whole:
         raise UpstreamTruncated if answer.has_begun else UpstreamError("The model's backend sent no answer.")
+
+
+async def _read_to_the_end(parts: AsyncIterator[bytes]) -> None:
+    """Take what ends the response, so that its connection can serve the next request."""
+    with suppress(TimeoutError, *TRANSPORT_ERRORS):
+        async with asyncio.timeout(_END_SECONDS):
+            async for _ in parts:
+                pass
 
 
 class _Answer:

@@ -78,9 +78,17 @@ def parse_chunk(data: bytes) -> Chunk:
 def _parse(data: bytes) -> _Body:
     try:
         return _decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         try:
             # A surrogate pair split over two chunks is valid JSON to the standard library alone.
-            return msgspec.convert(json.loads(data), _Body)
+            return _without_surrogates(msgspec.convert(json.loads(data), _Body))
         except (ValueError, RecursionError, msgspec.ValidationError):
             raise UpstreamError("The model's backend sent something that is no completion chunk.") from error
+
+
+def _without_surrogates(body: _Body) -> _Body:
+    """Repair what is kept as it came; content is put together first."""
+    body.usage = json.loads(json.dumps(body.usage, ensure_ascii=False).encode("utf-8", "replace"))
+    for choice in body.choices or ():
+        choice.finish_reason = (choice.finish_reason or "").encode("utf-8", "replace").decode()
+    return body

@@ -1,8 +1,13 @@
-"""What a backend does not take, learnt from its refusals."""
+"""What a backend does not take, learnt from what it rejects."""
 
 import re
 from dataclasses import dataclass, replace
 from typing import Any
+
+_UNKNOWN = re.compile(
+    r"max_completion_tokens|un(supported|recognized|known|expected)|not (supported|permitted|allowed)|extra",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +26,14 @@ class Dialect:
             body["max_completion_tokens"] = body.pop("max_tokens")
         return body
 
-    def after_refusal(self, refusal: str) -> "Dialect | None":
-        """The dialect to try next, or None where the refusal was for another reason.
+    def after_rejection(self, rejection: str) -> "Dialect | None":
+        """The dialect to try next, or None where it was rejected for another reason.
 
-        It is a guess, to be remembered only if the backend then takes the request: some context-length
-        refusals also name `max_tokens`.
+        It is a guess, to be remembered only if the backend then takes the request. A rejected value of
+        `max_tokens` is no rejected name: a backend that ignores the other name would answer without a cap.
         """
-        if self.takes_stream_options and re.search(r"\bstream_options\b", refusal):
+        if self.takes_stream_options and re.search(r"\bstream_options\b", rejection):
             return replace(self, takes_stream_options=False)
-        if self.takes_max_tokens and re.search(r"\bmax_tokens\b", refusal):
+        if self.takes_max_tokens and re.search(r"\bmax_tokens\b", rejection) and _UNKNOWN.search(rejection):
             return replace(self, takes_max_tokens=False)
         return None

@@ -17,7 +17,7 @@ from app.errors import (
     UpstreamUnavailable,
 )
 
-TRANSPORT_ERRORS = (httpx.TransportError, httpx.InvalidURL, aiohttp.ClientError)
+TRANSPORT_ERRORS = (httpx.RequestError, aiohttp.ClientError)
 """What the transport raises; httpx-aiohttp lets the rarer ones of aiohttp through unmapped."""
 
 MAX_RETRY_AFTER_SECONDS = 60
@@ -28,16 +28,16 @@ _CONTEXT_LENGTH = re.compile(r"context.{0,3}(length|size|window)|exceed.{0,40}co
 _RETRYABLE_STATUS = frozenset({502, 503, 504})
 
 
-class NoAnswer(Exception):
-    """An attempt that failed before the backend's first byte, and what it comes to if it is the last."""
+class AttemptFailed(Exception):
+    """An attempt that came to no stream, and what it comes to if it is the last."""
 
-    def __init__(self, failure: ServiceError, *, retryable: bool) -> None:
+    def __init__(self, failure: ServiceError, *, is_retryable: bool) -> None:
         super().__init__()
         self.failure = failure
-        self.retryable = retryable
+        self.is_retryable = is_retryable
 
 
-def no_answer(error: Exception) -> NoAnswer:
+def unanswered(error: Exception) -> AttemptFailed:
     """Classify a transport's error before the response's head.
 
     httpx-aiohttp reports a refused connection, an unresolvable host and a reset alike as `ConnectTimeout`;
@@ -45,24 +45,26 @@ def no_answer(error: Exception) -> NoAnswer:
     """
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
     if isinstance(cause, aiohttp.ServerTimeoutError | httpx.TimeoutException):
-        return NoAnswer(_unavailable("The model's backend took too long to connect."), retryable=False)
+        return AttemptFailed(
+            _unavailable("The model's backend took too long to connect."), is_retryable=False
+        )
     if isinstance(cause, aiohttp.ClientConnectorError | httpx.ConnectError):
-        return NoAnswer(_unavailable(), retryable=True)
-    return NoAnswer(
-        UpstreamError("The model's backend closed the connection without an answer."), retryable=True
+        return AttemptFailed(_unavailable(), is_retryable=True)
+    return AttemptFailed(
+        UpstreamError("The model's backend closed the connection without an answer."), is_retryable=True
     )
 
 
-def refused(status: int, headers: httpx.Headers, body: bytes) -> NoAnswer:
+def rejected(status: int, headers: httpx.Headers, body: bytes) -> AttemptFailed:
     """Classify an answer that is no stream by its HTTP status."""
-    return NoAnswer(_failure(status, headers, body), retryable=status in _RETRYABLE_STATUS)
+    return AttemptFailed(_failure(status, headers, body), is_retryable=status in _RETRYABLE_STATUS)
 
 
-def refusal_text(body: bytes) -> str:
+def rejection_text(body: bytes) -> str:
     """The backend's own words, from where OpenAI, vLLM, Ollama and FastAPI put them; else nothing."""
     try:
         said: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return ""
     for name in ("error", "message", "detail"):
         if isinstance(said, dict) and name in said:
@@ -73,13 +75,14 @@ def refusal_text(body: bytes) -> str:
 
 
 def _field_error(item: dict[str, Any]) -> str:
-    return f"{'.'.join(str(part) for part in item.get('loc', ()))}: {item.get('msg', '')}"
+    where = item.get("loc")
+    return f"{'.'.join(map(str, where)) if isinstance(where, list) else where}: {item.get('msg')}"
 
 
 def _failure(status: int, headers: httpx.Headers, body: bytes) -> ServiceError:
     match status:
         case 400 | 422:
-            return _rejected(refusal_text(body))
+            return _rejected(rejection_text(body))
         case 429:
             return UpstreamRateLimited(retry_after=_retry_after(headers))
         case 503:

@@ -6,10 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
+
 from app.errors import ServiceError
 
 _TIMEOUT_SECONDS = 1.5
 _CACHE_SECONDS = 1.0
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +59,9 @@ async def _run(probe: Callable[[], Awaitable[None]]) -> Check:
         detail = f"No answer within {_TIMEOUT_SECONDS:g} seconds."
     except ServiceError as error:
         detail = error.message
+    except Exception:  # noqa: BLE001 - whatever is wrong with what it looks at, a probe says so
+        _log.exception("a probe failed by a defect")
+        detail = "The probe failed; the log says why."
     return Check(
         status="up" if detail is None else "down",
         latency_ms=round((time.monotonic() - started) * 1000, 1),

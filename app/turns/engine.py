@@ -3,8 +3,10 @@
 import asyncio
 import secrets
 
+import anyio
+
 from app.errors import RETRY_SOON_SECONDS, Draining, HistoryUnavailable
-from app.llm.client import Completion, LLMClient
+from app.llm.client import CompletionRequest, LLMClient
 from app.models import Message, Question
 from app.store.history import HistoryRepository
 from app.turns.generation import STORE_WAIT_SECONDS, Generation
@@ -37,6 +39,7 @@ class TurnEngine:
         self._store_retry_seconds = store_retry_seconds
         self._running: dict[asyncio.Task[None], Generation] = {}
         self.is_draining = False
+        self._hurry = asyncio.Event()
 
     async def start(self, question: Question) -> Turn:
         """Start a turn; it returns once the HTTP status is known.
@@ -44,9 +47,9 @@ class TurnEngine:
         Raises:
             ServiceError: The turn could not be started, and has left nothing behind.
         """
-        if self.is_draining:
-            raise Draining(retry_after=RETRY_SOON_SECONDS)
+        self._refuse_while_draining()
         history = await self._read_history(question)
+        self._refuse_while_draining()  # it may have begun in the meantime
         generation = Generation(
             Turn(secrets.token_hex(16)),
             question,
@@ -57,24 +60,36 @@ class TurnEngine:
         )
         task = asyncio.create_task(generation.run(), name=f"turn {generation.turn.id}")
         self._running[task] = generation
-        task.add_done_callback(self._forget)
+        task.add_done_callback(self._running.pop)
         await generation.wait_for_status(self._status_wait_seconds)
         return generation.turn
 
     async def drain(self, grace_seconds: float) -> None:
         """Take no new turns, let the running ones end; after the grace interrupt and store the rest."""
         self.is_draining = True
-        await self._wait_for_running(grace_seconds)
-        self.interrupt_running()
+        with anyio.move_on_after(grace_seconds):
+            hurry = asyncio.create_task(self._hurry.wait())
+            running = asyncio.create_task(self._wait_for_running(None))
+            await asyncio.wait({hurry, running}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        running.cancel()
+        self._interrupt_running()
         await self._wait_for_running(_LAST_STORE_SECONDS)
         for task in self._running:
             task.cancel()
         await self._wait_for_running(None)
 
-    def interrupt_running(self) -> None:
-        """End every running turn now, storing what has come."""
+    def hurry(self) -> None:
+        """Let the grace of a drain be over."""
+        self._hurry.set()
+
+    def _interrupt_running(self) -> None:
         for generation in self._running.values():
-            generation.interrupt(Draining(turn_id=generation.turn.id))
+            generation.interrupt(Draining(retry_after=RETRY_SOON_SECONDS))
+
+    def _refuse_while_draining(self) -> None:
+        if self.is_draining:
+            raise Draining(retry_after=RETRY_SOON_SECONDS)
 
     async def _read_history(self, question: Question) -> list[Message]:
         try:
@@ -83,10 +98,10 @@ class TurnEngine:
         except TimeoutError:
             raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from None
 
-    def _completion(self, question: Question, history: list[Message]) -> Completion:
+    def _completion(self, question: Question, history: list[Message]) -> CompletionRequest:
         sampling = dict(question.sampling)
         asked = sampling.pop("max_tokens", self._max_tokens)
-        return Completion(
+        return CompletionRequest(
             model=question.model,
             messages=build_prompt(self._system_prompt, history, question.message),
             max_tokens=min(asked, self._max_tokens),
@@ -96,8 +111,3 @@ class TurnEngine:
     async def _wait_for_running(self, seconds: float | None) -> None:
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
-        if not task.cancelled():
-            task.exception()  # retrieved: the generation has logged it

@@ -10,7 +10,7 @@ import structlog
 
 from app.errors import HistoryUnavailable, InternalError, ServiceError
 from app.llm.chunk import Chunk
-from app.llm.client import Completion, LLMClient
+from app.llm.client import CompletionRequest, LLMClient
 from app.models import AssistantMessage, Question, TurnStatus, UserMessage, now_rfc3339
 from app.store.history import HistoryRepository
 from app.turns.turn import End, Turn
@@ -28,7 +28,7 @@ class Generation:
         self,
         turn: Turn,
         question: Question,
-        completion: Completion,
+        completion: CompletionRequest,
         *,
         llm: LLMClient,
         history: HistoryRepository,
@@ -75,12 +75,11 @@ class Generation:
                 await self._store(failure)
             else:
                 self.turn.close(End(failure))
-        except Exception:
+        except Exception:  # noqa: BLE001 - a task's boundary
             _log.exception("a turn failed by a defect", turn_id=self.turn.id)
-            raise
         finally:
             if self.turn.end is None:
-                self.turn.close(End(InternalError(turn_id=self.turn.id)))
+                self.turn.close(End(InternalError()))
 
     async def _relay(self) -> ServiceError | None:
         with self._scope:
@@ -90,7 +89,12 @@ class Generation:
                         self._take(chunks)
             except ServiceError as failure:
                 return failure
-        return self._interruption if self._scope.cancelled_caught else None
+            except Exception:  # noqa: BLE001 - a task's boundary: what has come is kept all the same
+                _log.exception("a generation failed by a defect", turn_id=self.turn.id)
+                return InternalError()
+        if self._scope.cancelled_caught and self._finish_reason is None:
+            return self._interruption
+        return None
 
     def _take(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
@@ -107,10 +111,11 @@ class Generation:
         storing = asyncio.create_task(self._append_until_stored(self._status(failure)))
         try:
             done, _ = await asyncio.wait({storing}, timeout=STORE_WAIT_SECONDS)
-            if done and storing.exception() is None:
+            if done and not isinstance(storing.exception(), HistoryUnavailable):
+                storing.result()
                 self.turn.close(End(failure))
                 return
-            self.turn.close(End(HistoryUnavailable(turn_id=self.turn.id)))
+            self.turn.close(End(HistoryUnavailable()))
             with suppress(HistoryUnavailable):
                 await storing
         finally:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from app.errors import ServiceError
 
+MAX_BATCH = 256
+"""How many events a reader is given at once: one that is far behind catches up in several writes."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -46,11 +49,11 @@ class Turn:
         await self._changed.wait()
 
     async def follow(self) -> AsyncGenerator[list[bytes], None]:
-        """All events from the first to the last, those that are there in one list; then `end` is set."""
+        """All events from the first to the last, those that are there together; then `end` is set."""
         position = 0
         while True:
             if position < len(self._events):
-                events = self._events[position:]
+                events = self._events[position : position + MAX_BATCH]
                 position += len(events)
                 yield events
             elif self.end is not None:

@@ -49,8 +49,11 @@ def assert_error(response: httpx.Response, status: int, code: str, param: str | 
         ({"temperature": True}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens"),
-        ({"stream_options": {"include_usage": "yes"}}, "stream_options.include_usage"),
-        ({"stream_options": {"include": True}}, "stream_options.include"),
+        ({"stream_options": {"include_usage": "yes"}}, "stream_options"),
+        ({"stream_options": {"include": True}}, "stream_options"),
+        ({"stop": [""]}, "stop"),
+        ({"body": 1}, "body"),
+        ({"x" * 1000: 1}, "x" * 100),
     ],
 )
 async def test_a_wrong_field_is_named(client: httpx.AsyncClient, change: dict[str, Any], param: str) -> None:
@@ -76,13 +79,15 @@ async def test_a_user_id_may_be_of_any_script(client: httpx.AsyncClient, text: s
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b"{'a': 1}", b"[" * 100_0])
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"{'a': 1}", b"[" * 1_500])
 async def test_broken_json_is_a_400(client: httpx.AsyncClient, body: bytes) -> None:
     response = await client.post("/chat", content=body, headers={"Content-Type": "application/json"})
-    if body:
-        assert_error(response, 400, "invalid_json")
-    else:
-        assert_error(response, 422, "validation_error")
+    assert_error(response, 400, "invalid_json")
+
+
+async def test_an_empty_body_lacks_its_fields(client: httpx.AsyncClient) -> None:
+    response = await client.post("/chat", content=b"", headers={"Content-Type": "application/json"})
+    assert_error(response, 422, "validation_error")
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"text"', b"7", b"null"])
@@ -106,8 +111,13 @@ async def test_json_may_name_its_charset(client: httpx.AsyncClient) -> None:
     assert response.status_code == 200
 
 
-async def test_an_unknown_path_is_a_404(client: httpx.AsyncClient) -> None:
-    assert_error(await client.get("/nowhere"), 404, "not_found")
+@pytest.mark.parametrize("path", ["/nowhere", "/health/", "/chat/"])
+async def test_an_unknown_path_is_a_404(client: httpx.AsyncClient, path: str) -> None:
+    assert_error(await client.get(path), 404, "not_found")
+
+
+async def test_a_parameter_of_the_query_is_named_too(client: httpx.AsyncClient) -> None:
+    assert_error(await client.get("/ready?checks=some"), 422, "validation_error", "checks")
 
 
 @pytest.mark.parametrize(

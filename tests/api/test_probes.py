@@ -1,5 +1,7 @@
 """`/health` looks at nothing; `/ready` looks at both backends, and says which one is down."""
 
+import asyncio
+
 import httpx
 import pytest
 import respx
@@ -54,8 +56,7 @@ async def test_not_ready_without_redis(
 
 
 async def test_many_callers_share_one_probe(client: httpx.AsyncClient, llm: respx.MockRouter) -> None:
-    for _ in range(5):
-        await client.get("/ready")
+    await asyncio.gather(*(client.get("/ready") for _ in range(5)))
     assert llm.get("/models").call_count == 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.embedded import process
 from app.embedded.errors import EmbeddedError
 from app.embedded.process import EmbeddedProcess
 from tests.support.process import ROOT
@@ -46,15 +47,29 @@ def test_the_child_is_gone_when_its_parent_is_killed(tmp_path: Path, how: signal
 
 def test_a_child_that_ends_while_it_starts_is_told_with_where_to_look(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    child = EmbeddedProcess("a child", ["sh", "-c", "echo why >&2; exit 3"], log_file=log)
-    with pytest.raises(EmbeddedError, match=re.escape(f"{log} says why")):
+    command = ["sh", "-c", "echo why >&2; exit 3"]
+    with (
+        EmbeddedProcess("a child", command, log_file=log) as child,
+        pytest.raises(EmbeddedError, match=re.escape(f"{log} says why")),
+    ):
         child.wait_until(lambda: False, seconds=60)
-    child.stop()
     assert log.read_text() == "why\n"
 
 
 def test_a_child_that_takes_too_long_is_told_too(tmp_path: Path) -> None:
-    child = EmbeddedProcess("a child", ["sleep", "1000"], log_file=tmp_path / "log")
-    with pytest.raises(EmbeddedError, match=r"did not start within 0\.05 s"):
+    command = ["sleep", "1000"]
+    with (
+        EmbeddedProcess("a child", command, log_file=tmp_path / "log") as child,
+        pytest.raises(EmbeddedError, match=r"did not start within 0\.05 s"),
+    ):
         child.wait_until(lambda: False, seconds=0.05)
-    child.stop()
+
+
+def test_a_child_that_does_not_end_when_it_is_asked_to_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_STOP_SECONDS", 0.1)
+    command = ["sh", "-c", "trap '' TERM; echo $$; while :; do sleep 0.01; done"]
+    with EmbeddedProcess("a child", command, log_file=tmp_path / "log") as child:
+        pid = int(child.output.readline())
+    wait_for_end(pid)

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import signal
+import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.process import ServiceProcess, run_to_end, started
+from tests.support.process import ServiceProcess, environment, run_to_end, started
 from tests.support.sse import Received, events
 
 
@@ -19,6 +19,7 @@ async def ask(client: httpx.AsyncClient, message: str) -> list[Received]:
         "user_id": "user123",
         "message": message,
         "max_tokens": 12,
+        "temperature": 0,
         "stream_options": {"include_usage": True},
     }
     async with client.stream("POST", "/chat", json=body) as response:
@@ -33,10 +34,9 @@ def prompt_tokens(received: list[Received]) -> int:
 
 def ports(service: ServiceProcess) -> list[int]:
     """Where the embedded parts listen, as the start has said."""
-    lines = {entry["event"].partition(":")[0]: entry for entry in service.log}
-    model = urlsplit(lines["embedded model"]["url"]).port
-    assert model is not None
-    return [model, lines["embedded store"]["port"]]
+    model = next(entry for entry in service.log if entry["event"].startswith("embedded model"))
+    store = next(entry for entry in service.log if entry["event"].startswith("embedded store"))
+    return [int(model["url"].rpartition(":")[2]), store["port"]]
 
 
 async def gone(port: int) -> None:
@@ -83,6 +83,22 @@ async def test_the_start_says_what_is_embedded_and_that_the_model_is_for_trying_
         said = [entry["event"] for entry in service.log if entry["event"].startswith("embedded")]
     assert len(said) == 2
     assert any("for trying out" in line for line in said)
+
+
+async def test_a_signal_while_it_starts_ends_it_as_quietly_as_any_other(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "app",
+        cwd=tmp_path,
+        env=environment(log_format="json"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    service = ServiceProcess(process)
+    store = await service.logged("embedded store")
+    process.terminate()
+    assert await service.ended() == 0
+    await gone(store["port"])
 
 
 async def test_data_in_use_stop_the_start_with_one_line(

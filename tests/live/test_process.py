@@ -25,9 +25,18 @@ WITHOUT = "import runpy, sys; sys.modules[{!r}] = None; runpy.run_module('app', 
         (
             "LLM_BASE_URL",
             "localhost:8000",
-            "LLM_BASE_URL: expected a URL that begins with one of http://, https://",
+            "LLM_BASE_URL: expected a URL that begins with http:// or https://",
         ),
-        ("REDIS_URL", "memcached://x:secret@y", "REDIS_URL: expected a URL that begins with one of redis://"),
+        ("REDIS_URL", "memcached://x:secret@y", "REDIS_URL: expected a URL that begins with redis://"),
+        ("LLM_BASE_URL", "http://[::1", "LLM_BASE_URL: "),
+        ("LLM_BASE_URL", "http://h:99999/v1", "LLM_BASE_URL: "),
+        ("LLM_BASE_URL", "http://user:secret@h/v1", "LLM_BASE_URL: expected a URL without credentials"),
+        ("REDIS_URL", "redis://:secret@h:abc/0", "REDIS_URL: expected a port that is a number"),
+        ("REDIS_URL", "redis://h/0?foo=secret", "REDIS_URL: expected a port that is a number, and options"),
+        ("REDIS_URL", "redis://h/secret", "REDIS_URL: expected the number of a database"),
+        ("LLM_API_KEY", "secret\n", "LLM_API_KEY: expected visible ASCII characters"),
+        ("RESUME_TTL_SECONDS", "1e300", "RESUME_TTL_SECONDS: expected less than"),
+        ("APP_HOST", "a..b", "APP_HOST: expected an address of this machine"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL: expected 'debug', 'info'"),
         ("APP_HOST", "no.such.host.invalid", "APP_HOST: expected an address of this machine"),
         ("EMBEDDED_DATA_DIR", "/dev/null/data", "EMBEDDED_DATA_DIR: expected a folder that can be written"),
@@ -77,10 +86,10 @@ async def test_a_missing_extra_stops_the_start_with_the_line_to_type(
 
 
 async def test_a_host_that_is_not_known_here_is_told_by_its_variable(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text((ROOT / ".env.vllm").read_text().replace("@vllm:", "@vllm.invalid:"))
+    (tmp_path / ".env").write_text((ROOT / ".env.vllm").read_text().replace("//vllm:", "//vllm.invalid:"))
     async with started(tmp_path, redis_url="redis://redis.invalid/0") as (service, _):
         while not any(entry.get("variable") == "REDIS_URL" for entry in service.log):
-            await service.logged("REDIS_URL points at a host that cannot be found from here: redis.invalid")
+            await service.logged("a variable points at a host that cannot be found from here")
 
 
 async def test_the_environment_wins_over_the_file_also_with_an_empty_value(

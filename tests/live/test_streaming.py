@@ -2,10 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
+from app.errors import Draining
 from app.main import create_app
 from app.models import Question
 from app.turns.engine import TurnEngine
@@ -62,14 +67,6 @@ async def test_events_split_anywhere_by_the_network_arrive_whole(
     assert "".join(each.content for each in received[:-1]) == "ż🐢"
 
 
-async def test_done_is_sent_only_once_redis_has_the_turn(serve: Serve, redis: Redis, user: str) -> None:
-    kept_at: dict[str, int] = {}
-    async with serve() as client, client.stream("POST", "/chat", json=ask(user)) as response:
-        async for each in events(response):
-            kept_at[each.data] = len(await kept(redis, user))
-    assert kept_at["[DONE]"] == 2
-
-
 async def test_a_ping_goes_out_while_the_backend_is_silent(serve: Serve, backend: Backend, user: str) -> None:
     go_on = asyncio.Event()
 
@@ -87,7 +84,8 @@ async def test_a_ping_goes_out_while_the_backend_is_silent(serve: Serve, backend
         assert response.status_code == 200
         assert await anext(lines) == ": ping"
         go_on.set()
-        assert [line async for line in lines][-2] == "data: [DONE]"
+        rest = [line async for line in lines if line and not line.startswith(":")]
+    assert rest[-1] == "data: [DONE]"
 
 
 async def test_the_status_is_held_until_the_backend_has_sent_its_first_event(
@@ -192,7 +190,7 @@ async def test_comments_and_empty_chunks_do_not_move_the_deadline_for_the_first_
     serve: Serve, backend: Backend, user: str
 ) -> None:
     backend.script = silent_after
-    async with serve(llm_first_token_timeout_seconds=0.2) as client:
+    async with serve(llm_first_token_timeout_seconds=0.2, llm_status_wait_seconds=0) as client:
         received = await chat(client, user_id=user)
     assert received[-1].json["error"]["code"] == "upstream_timeout"
     await backend.completions[0].hung_up.wait()
@@ -202,7 +200,7 @@ async def test_nor_the_deadline_for_the_next_one(
     serve: Serve, backend: Backend, redis: Redis, user: str
 ) -> None:
     backend.script = lambda exchange: silent_after(exchange, event(chunk("Hel")))
-    async with serve(llm_token_gap_timeout_seconds=0.2) as client:
+    async with serve(llm_token_gap_timeout_seconds=0.2, llm_status_wait_seconds=0) as client:
         received = await chat(client, user_id=user)
     assert received[-1].json["error"]["code"] == "upstream_timeout"
     assert (await kept(redis, user))[1]["content"] == "Hel"
@@ -230,7 +228,7 @@ async def test_an_answer_may_not_take_longer_than_the_total(
             await asyncio.sleep(0.01)
 
     backend.script = script
-    async with serve(llm_total_timeout_seconds=0.3) as client:
+    async with serve(llm_total_timeout_seconds=0.3, llm_status_wait_seconds=0) as client:
         received = await chat(client, user_id=user)
     assert received[-1].json["error"]["code"] == "upstream_timeout"
 
@@ -303,3 +301,55 @@ async def test_many_streams_at_once_are_never_mixed_up(
         text = "".join(f"{name}:{n} " for n in range(5))
         assert "".join(each.content for each in mine[:-1]) == text
         assert (await kept(redis, name))[1]["content"] == text
+
+
+@pytest.fixture
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What the service logs."""
+    with capture_logs() as entries:
+        yield entries
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_the_turn_goes_on(
+    serve: Serve, backend: Backend, redis: Redis, user: str, logged: list[MutableMapping[str, Any]]
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        for _ in range(300):
+            await exchange.send(event(chunk("x" * 64 * 1024)))
+        await exchange.send(event(chunk(finish_reason="stop")), DONE)
+
+    backend.script = script
+    async with serve(slow_reader_seconds=0.3) as client:
+        port = client.base_url.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        body = json.dumps(ask(user)).encode()
+        writer.write(b"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        while len(messages := await kept(redis, user)) < 2:
+            await asyncio.sleep(0.05)
+        assert messages[1]["status"] == "complete"
+        while not any(entry["event"] == "disconnected a reader that takes nothing" for entry in logged):
+            await asyncio.sleep(0.05)
+        # What is left in the buffers can be read, and then there is no end.
+        received = b""
+        with suppress(ConnectionError):
+            while part := await reader.read(1024 * 1024):
+                received += part
+        assert b"-end" not in received
+        writer.close()
+
+
+async def test_a_turn_that_a_drain_overtakes_while_it_starts_is_refused(
+    valkey_url: str, backend: Backend, user: str
+) -> None:
+    app = create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))
+    async with app.router.lifespan_context(app):
+        engine: TurnEngine = app.state.engine
+        question = Question(user_id=user, conversation_id="default", message="Hi", model="test-model")
+        start = asyncio.create_task(engine.start(question))
+        await asyncio.sleep(0)
+        await engine.drain(30)
+        with pytest.raises(Draining):
+            await start
+    assert backend.completions == []

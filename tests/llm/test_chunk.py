@@ -78,6 +78,11 @@ def test_half_a_surrogate_pair_is_kept_for_its_other_half() -> None:
     assert parsed.content == "\ud83d"
 
 
+def test_half_a_pair_elsewhere_is_repaired() -> None:
+    parsed = parse_chunk(b'{"choices":[{"delta":{},"finish_reason":"\\ud83d"}],"usage":{"x":"\\ud83d"}}')
+    assert (parsed.finish_reason, parsed.usage) == ("?", {"x": "?"})
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -89,6 +94,7 @@ def test_half_a_surrogate_pair_is_kept_for_its_other_half() -> None:
         b'{"choices": 1}',
         b'{"choices": [{"delta": {"content": {}}}]}',
         b'{"choices": [' + b"[" * 100_000 + b"]}",
+        b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"error": {"message": "out of memory"}}',
         b'{"error": "boom", "choices": []}',
         b'{"choices": [{"delta": {}, "finish_reason": "abort"}]}',

@@ -17,12 +17,12 @@ from app.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
-from app.llm.client import Completion, LLMClient, open_http_client
+from app.llm.client import CompletionRequest, LLMClient, open_http_client
 from app.llm.deadlines import TimeLimits
 from tests.support.chunks import DONE, answer, chunk, event
 
 LIMITS = TimeLimits(connect=1, first_token=5, token_gap=5, total=10)
-COMPLETION = Completion(
+COMPLETION = CompletionRequest(
     model="test-model",
     messages=[{"role": "user", "content": "Hi"}],
     max_tokens=64,
@@ -52,7 +52,7 @@ def stream(*parts: bytes) -> httpx.Response:
 
 
 async def collect(
-    client: LLMClient, completion: Completion = COMPLETION, *, received: list[str] | None = None
+    client: LLMClient, completion: CompletionRequest = COMPLETION, *, received: list[str] | None = None
 ) -> list[str]:
     """The contents of an answer; those that came before a failure are in `received`."""
     contents = [] if received is None else received
@@ -94,6 +94,31 @@ async def test_without_a_key_no_authorization_is_sent(backend: respx.MockRouter)
     ) as http:
         await collect(LLMClient(http, limits=LIMITS))
     assert "authorization" not in backend.calls.last.request.headers
+
+
+async def test_a_cookie_of_the_backend_is_not_sent_with_the_next_users_request(
+    backend: respx.MockRouter, client: LLMClient
+) -> None:
+    response = stream(*answer("a"))
+    response.headers["Set-Cookie"] = "session=first-user"
+    backend.post("/chat/completions").mock(side_effect=[response, stream(*answer("b"))])
+    await collect(client)
+    await collect(client)
+    assert "cookie" not in backend.calls.last.request.headers
+
+
+async def test_a_body_that_cannot_be_decoded_is_an_upstream_error(
+    backend: respx.MockRouter, client: LLMClient
+) -> None:
+    class Junk(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"junk"
+
+    backend.post("/chat/completions").mock(
+        return_value=httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Junk())
+    )
+    with pytest.raises(UpstreamError):
+        await collect(client)
 
 
 async def test_an_answer_is_whole_with_a_finish_reason_also_without_done(
@@ -244,7 +269,7 @@ async def test_a_parameter_that_another_model_refused_is_still_sent(
     backend.post("/chat/completions").mock(side_effect=refusing("max_tokens"))
     await collect(client)
     backend.post("/chat/completions").mock(return_value=stream(*answer("a")))
-    await collect(client, Completion(model="other", messages=[], max_tokens=64, sampling={}))
+    await collect(client, CompletionRequest(model="other", messages=[], max_tokens=64, sampling={}))
     assert sent(backend)[-1]["max_tokens"] == 64
 
 
@@ -255,7 +280,7 @@ async def test_a_refusal_that_no_dialect_mends_is_told_in_its_first_words_and_no
     for _ in range(2):
         with pytest.raises(UpstreamRejected, match="max_tokens must be even"):
             await collect(client)
-    assert [body.get("max_tokens") for body in sent(backend)] == [64, None, 64, None]
+    assert [body.get("max_tokens") for body in sent(backend)] == [64, 64]
 
 
 async def test_a_message_that_the_context_cannot_hold_has_a_code_of_its_own(

@@ -22,13 +22,12 @@ class Exchange:
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the client has closed the connection."""
 
-    async def head(self, status: int = 200, content_type: str = "text/event-stream", *headers: str) -> None:
+    async def head(self, status: int = 200, content_type: str = "text/event-stream") -> None:
         """Send the response's head; the body ends with the connection."""
         lines = [
             f"HTTP/1.1 {status} Scripted",
             f"Content-Type: {content_type}",
             "Connection: close",
-            *headers,
         ]
         await self.send("\r\n".join([*lines, "", ""]).encode())
 
@@ -38,9 +37,9 @@ class Exchange:
             self.writer.write(part)
             await self.writer.drain()
 
-    async def json(self, status: int, body: Any, *headers: str) -> None:
+    async def json(self, status: int, body: Any) -> None:
         """Answer with JSON."""
-        await self.head(status, "application/json", *headers)
+        await self.head(status, "application/json")
         await self.send(json.dumps(body).encode())
 
     def reset(self) -> None:
@@ -66,7 +65,6 @@ class Backend:
 
     def __init__(self) -> None:
         self.script: Script = says("Hello", ", ", "world")
-        self.models_status = 200
         self.completions: list[Exchange] = []
         self.url = ""
 
@@ -75,7 +73,7 @@ class Backend:
         try:
             exchange = await _read_request(reader, writer)
             if exchange.path.endswith("/models"):
-                await exchange.json(self.models_status, {"object": "list", "data": []})
+                await exchange.json(200, {"object": "list", "data": []})
                 return
             self.completions.append(exchange)
             watch = asyncio.create_task(_watch(reader, exchange))

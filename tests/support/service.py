@@ -9,6 +9,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from app.server import server_config
 from app.settings import Settings
 
 
@@ -24,7 +25,7 @@ class _Server(uvicorn.Server):
 async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the application over TCP; the client talks to it over a real socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = _Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+        server = _Server(server_config(app))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         port = listener.getsockname()[1]
         try:
