@@ -9,6 +9,12 @@ ServiceError
 │   ├── BodyTooLarge
 │   ├── RequestTimeout
 │   ├── NotFound
+│   ├── TurnNotFound
+│   ├── ConversationNotFound
+│   ├── TurnExpired
+│   ├── ConversationBusy
+│   ├── IdempotencyKeyReused
+│   ├── InvalidLastEventId
 │   ├── MethodNotAllowed
 │   ├── ContextLengthExceeded
 │   └── UpstreamRejected
@@ -17,6 +23,9 @@ ServiceError
 └── ServerError                  type server_error: the request was fine
     ├── InternalError
     ├── Draining
+    ├── GenerationLost
+    ├── Interrupted
+    ├── ConversationDeleted
     ├── HistoryUnavailable
     ├── UpstreamUnavailable
     ├── UpstreamError
@@ -102,6 +111,36 @@ class NotFound(RequestError):
     default_message = "There is nothing at this path."
 
 
+class TurnNotFound(RequestError):
+    code = "turn_not_found"
+    default_message = "There is no such turn."
+
+
+class ConversationNotFound(RequestError):
+    code = "conversation_not_found"
+    default_message = "There is no such conversation."
+
+
+class TurnExpired(RequestError):
+    code = "turn_expired"
+    default_message = "The turn has ended, and its events are no longer kept."
+
+
+class ConversationBusy(RequestError):
+    code = "conversation_busy"
+    default_message = "Another turn of this conversation is being answered."
+
+
+class IdempotencyKeyReused(RequestError):
+    code = "idempotency_key_reused"
+    default_message = "This Idempotency-Key was sent with another body before."
+
+
+class InvalidLastEventId(RequestError):
+    code = "invalid_last_event_id"
+    default_message = "The last event id is not one of this turn."
+
+
 class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
     default_message = "This path does not take this method; the header Allow names those that it takes."
@@ -140,6 +179,21 @@ class Draining(ServerError):
     default_message = "This process is shutting down."
 
 
+class GenerationLost(ServerError):
+    code = "generation_lost"
+    default_message = "The process that generated the answer is gone; what it had written down is kept."
+
+
+class Interrupted(ServerError):
+    code = "interrupted"
+    default_message = "The answer was interrupted; what had come is kept."
+
+
+class ConversationDeleted(ServerError):
+    code = "conversation_deleted"
+    default_message = "The conversation was deleted."
+
+
 class HistoryUnavailable(ServerError):
     code = "history_unavailable"
     default_message = "The conversation's store cannot be reached."
@@ -163,3 +217,15 @@ class UpstreamTimeout(ServerError):
 class UpstreamTruncated(ServerError):
     code = "upstream_truncated"
     default_message = "The model's backend broke off before the answer was whole."
+
+
+def error_for(code: str, message: str | None = None, *, turn_id: str | None = None) -> ServiceError:
+    """The error of a code, as one that was kept is told again."""
+    return _by_code(ServiceError)[code](message, turn_id=turn_id)
+
+
+def _by_code(base: type[ServiceError]) -> dict[str, type[ServiceError]]:
+    found = {base.code: base} if "code" in vars(base) else {}
+    for child in base.__subclasses__():
+        found |= _by_code(child)
+    return found

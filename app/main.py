@@ -7,7 +7,7 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from app.api import chat, probes
+from app.api import chat, probes, users
 from app.api.errors import add_error_handlers
 from app.api.middleware import BodyLimitMiddleware, RequestIdMiddleware
 from app.llm.client import LLMClient, open_http_client
@@ -16,6 +16,8 @@ from app.observability.readiness import Prober
 from app.settings import Settings
 from app.store.connection import open_redis
 from app.store.history import HistoryRepository
+from app.store.journal import TurnJournal
+from app.store.running import RunningTurns
 from app.turns.engine import TurnEngine
 
 
@@ -47,27 +49,35 @@ def create_app(
                 transport=transport,
             ) as http,
         ):
-            history = HistoryRepository(
-                store,
-                ttl_seconds=settings.history_ttl_seconds,
-                max_messages=settings.history_max_messages,
-                retry_seconds=settings.resume_ttl_seconds,
-            )
+            # Longer than an owner may try to store a turn: until then a closed one is known as such.
+            closed_seconds = 2 * settings.resume_ttl_seconds + 60
+            history = HistoryRepository(store, closed_seconds=closed_seconds)
             llm = LLMClient(http, limits=limits)
             engine = TurnEngine(
                 llm=llm,
                 history=history,
+                running=RunningTurns(
+                    store,
+                    # The rest of the time is for the sweep that finds what has lapsed.
+                    lease_seconds=settings.turn_lease_seconds * 2 / 3,
+                    closed_seconds=closed_seconds,
+                    history_ttl_seconds=settings.history_ttl_seconds,
+                    history_max_messages=settings.history_max_messages,
+                ),
+                journal=TurnJournal(store, ttl_seconds=settings.resume_ttl_seconds),
                 system_prompt=None if settings.system_prompt == "none" else settings.system_prompt,
                 max_tokens=settings.llm_max_tokens,
                 status_wait_seconds=settings.llm_status_wait_seconds,
                 store_retry_seconds=settings.resume_ttl_seconds,
+                grace_seconds=settings.resume_grace_seconds,
+                lease_seconds=settings.turn_lease_seconds,
             )
             app.state.settings = settings
             app.state.engine = engine
+            app.state.history = history
             app.state.prober = Prober({"llm": llm.probe, "redis": history.probe})
-            yield
-            # The server has drained by now; in its absence what runs is stored at once.
-            await engine.drain(0)
+            async with engine.run():
+                yield
 
     app = FastAPI(
         title="Streaming LLM Chat API",
@@ -82,5 +92,6 @@ def create_app(
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestIdMiddleware)
     app.include_router(chat.router)
+    app.include_router(users.router)
     app.include_router(probes.router)
     return app

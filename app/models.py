@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
@@ -38,6 +39,35 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
 Message = UserMessage | AssistantMessage
 
 
+class TurnEnd(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a turn ended; without a code it is whole, or was stopped by its user, and is stored."""
+
+    status: TurnStatus
+    code: str | None = None
+    message: str | None = None
+
+
+class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose turn it is, what was asked, and when."""
+
+    turn_id: str
+    user_id: str
+    conversation_id: str
+    message: str
+    model: str
+    created_at: str
+    request: str = ""
+    """Digest of the Idempotency-Key that started it; empty: none did."""
+
+
+class ActiveTurn(msgspec.Struct, frozen=True):
+    """The question of a conversation that is being answered."""
+
+    turn_id: str
+    message: str
+    created_at: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """What a user asks for with one `POST /chat`, validated and with defaults filled in."""
@@ -50,3 +80,11 @@ class Question:
     """The OpenAI parameters that are handed to the backend as they came."""
     include_usage: bool = False
     """Whether the chunk that carries only usage is relayed."""
+    may_interrupt: bool = False
+    """Whether a running turn of the conversation is stopped for this one, also where somebody reads it."""
+    idempotency_key: str | None = None
+
+    def fingerprint(self) -> str:
+        """The same for two requests that ask for the same."""
+        asked = msgspec.json.encode(self, order="sorted")
+        return sha256(asked).hexdigest()

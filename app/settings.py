@@ -109,8 +109,12 @@ class Settings(BaseSettings):
     """A conversation untouched for so long is forgotten; 0: never."""
     history_max_messages: int = Field(1000, ge=2)
     """Above it the oldest turns of a conversation are dropped."""
+    resume_grace_seconds: SecondsOrNone = 30
+    """A turn that nobody has read for so long is interrupted; 0: as soon as its last reader has gone."""
     resume_ttl_seconds: Seconds = 300
     """How long after its end a turn can be followed, and its owner tries to store it."""
+    turn_lease_seconds: float = Field(15, ge=3, le=_MAX_SECONDS)
+    """Within which the turn of a process that died is closed by another one."""
 
     sse_ping_seconds: Seconds = 10
     """Longest silence on a stream; then a comment line goes out."""

@@ -1,16 +1,26 @@
-"""`/chat`: start a turn and follow it."""
+"""`/chat`: start a turn, follow it, stop it."""
 
-from fastapi import APIRouter, Depends
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from app import errors
-from app.api.dependencies import EngineDep, RequestId, SettingsDep, require_json
+from app.api.dependencies import EngineDep, FollowTurn, IdempotencyKey, SettingsDep, require_json
 from app.api.errors import openapi_responses
-from app.api.schemas import ChatRequest
-from app.api.sse import TurnResponse
+from app.api.schemas import ChatRequest, StoppedTurn
+from app.api.sse import TurnResponse, place_in_turn
 from app.models import Question
 from app.settings import Settings
 
 router = APIRouter(tags=["chat"])
+
+_STREAM = {
+    "description": (
+        "Each of the backend's chunks as one event, then one terminal event: `[DONE]`, the answer is whole, "
+        "or was stopped by its user, and is stored; or an error object."
+    ),
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
 
 
 @router.post(
@@ -19,21 +29,19 @@ router = APIRouter(tags=["chat"])
     status_code=200,
     dependencies=[Depends(require_json)],
     responses={
-        200: {
-            "description": (
-                "Each of the backend's chunks as one event, then one terminal event: `[DONE]`, the answer is "
-                "whole and stored, or an error object."
-            ),
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        },
+        200: _STREAM,
         **openapi_responses(
             errors.InvalidJson,
             errors.ContextLengthExceeded,
             errors.UpstreamRejected,
+            errors.TurnNotFound,
             errors.RequestTimeout,
+            errors.ConversationBusy,
+            errors.TurnExpired,
             errors.BodyTooLarge,
             errors.UnsupportedMediaType,
             errors.ValidationFailed,
+            errors.IdempotencyKeyReused,
             errors.ModelNotAllowed,
             errors.UpstreamRateLimited,
             errors.InternalError,
@@ -46,19 +54,60 @@ router = APIRouter(tags=["chat"])
     },
 )
 async def start_turn(
-    body: ChatRequest, engine: EngineDep, settings: SettingsDep, request_id: RequestId
+    body: ChatRequest,
+    engine: EngineDep,
+    settings: SettingsDep,
+    follow: FollowTurn,
+    idempotency_key: IdempotencyKey,
 ) -> TurnResponse:
     """Ask a question; the answer is streamed as Server-Sent Events and kept in the conversation."""
-    turn = await engine.start(_question(body, settings))
-    return TurnResponse(
-        turn,
-        request_id=request_id,
-        ping_seconds=settings.sse_ping_seconds,
-        slow_reader_seconds=settings.slow_reader_seconds,
-    )
+    return follow(await engine.start(_question(body, settings, idempotency_key)))
 
 
-def _question(body: ChatRequest, settings: Settings) -> Question:
+@router.get(
+    "/chat/{turn_id}",
+    response_class=TurnResponse,
+    status_code=200,
+    responses={
+        200: _STREAM,
+        204: {"description": "The terminal event has been received; there is nothing more to come."},
+        **openapi_responses(
+            errors.InvalidLastEventId,
+            errors.TurnNotFound,
+            errors.TurnExpired,
+            errors.ValidationFailed,
+            errors.InternalError,
+            errors.HistoryUnavailable,
+        ),
+    },
+)
+async def follow_turn(
+    turn_id: str,
+    engine: EngineDep,
+    follow: FollowTurn,
+    last_event_id: Annotated[str, Header()] = "",
+    last_event_id_query: Annotated[str, Query(alias="last_event_id")] = "",
+) -> Response:
+    """Follow a turn, running or ended, from its start or from the event after the last one received."""
+    received = last_event_id or last_event_id_query
+    place = place_in_turn(received, turn_id) if received else 0
+    if place == "end":
+        return Response(status_code=204)
+    return follow(await engine.follow(turn_id, place))
+
+
+@router.delete(
+    "/chat/{turn_id}",
+    responses=openapi_responses(
+        errors.TurnNotFound, errors.ValidationFailed, errors.InternalError, errors.HistoryUnavailable
+    ),
+)
+async def stop_turn(turn_id: str, engine: EngineDep) -> StoppedTurn:
+    """Stop a running turn; the answer comes once it has stopped. A turn that has ended stays as it is."""
+    return StoppedTurn(turn_id=turn_id, status=await engine.stop(turn_id))
+
+
+def _question(body: ChatRequest, settings: Settings, idempotency_key: str | None) -> Question:
     if len(body.message) > settings.max_message_chars:
         raise errors.ValidationFailed(
             f"message: expected at most {settings.max_message_chars} characters", param="message"
@@ -73,4 +122,6 @@ def _question(body: ChatRequest, settings: Settings) -> Question:
         model=model,
         sampling=body.sampling(),
         include_usage=body.stream_options.include_usage,
+        may_interrupt=body.if_busy == "interrupt",
+        idempotency_key=idempotency_key,
     )

@@ -1,13 +1,19 @@
 """What routes get from the application and the request."""
 
+import re
+from collections.abc import Callable
 from typing import Annotated, cast
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Path, Request
 
-from app.errors import UnsupportedMediaType
+from app.api.schemas import Name
+from app.api.sse import TurnResponse
+from app.errors import UnsupportedMediaType, ValidationFailed
 from app.observability.readiness import Prober
 from app.settings import Settings
+from app.store.history import HistoryRepository
 from app.turns.engine import TurnEngine
+from app.turns.turn import Reader
 
 
 def _settings(request: Request) -> Settings:
@@ -16,6 +22,10 @@ def _settings(request: Request) -> Settings:
 
 def _engine(request: Request) -> TurnEngine:
     return cast(TurnEngine, request.app.state.engine)
+
+
+def _history(request: Request) -> HistoryRepository:
+    return cast(HistoryRepository, request.app.state.history)
 
 
 def _prober(request: Request) -> Prober:
@@ -35,7 +45,31 @@ def require_json(content_type: Annotated[str, Header(include_in_schema=False)] =
         raise UnsupportedMediaType
 
 
+def idempotency_key(idempotency_key: Annotated[str | None, Header()] = None) -> str | None:
+    """The request's Idempotency-Key: 1 to 255 visible ASCII characters."""
+    if idempotency_key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
+        raise ValidationFailed(
+            "Idempotency-Key: expected 1 to 255 visible ASCII characters", param="Idempotency-Key"
+        )
+    return idempotency_key
+
+
+def _follow(request: Request) -> Callable[[Reader], TurnResponse]:
+    settings = _settings(request)
+    return lambda reader: TurnResponse(
+        reader,
+        request_id=_request_id(request),
+        ping_seconds=settings.sse_ping_seconds,
+        slow_reader_seconds=settings.slow_reader_seconds,
+    )
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 EngineDep = Annotated[TurnEngine, Depends(_engine)]
+HistoryDep = Annotated[HistoryRepository, Depends(_history)]
 ProberDep = Annotated[Prober, Depends(_prober)]
-RequestId = Annotated[str, Depends(_request_id)]
+IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
+FollowTurn = Annotated[Callable[[Reader], TurnResponse], Depends(_follow)]
+"""Answers with the stream that a reader reads."""
+UserId = Annotated[Name, Path()]
+ConversationId = Annotated[Name, Path()]

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.models import TurnStatus
 from app.observability.readiness import Check
 
 _MAX_NAME_CHARS = 128
@@ -47,6 +48,8 @@ class ChatRequest(BaseModel):
     user_id: Name
     message: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
     conversation_id: Name = "default"
+    if_busy: Literal["reject", "interrupt"] = "reject"
+    """What to do where another turn of the conversation is running and is read."""
     model: Annotated[str, Field(min_length=1)] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
@@ -71,6 +74,59 @@ class ChatRequest(BaseModel):
             },
             exclude_none=True,
         )
+
+
+class StoppedTurn(BaseModel):
+    turn_id: str
+    status: TurnStatus
+
+
+class ActiveTurnBody(BaseModel):
+    """The question that is being answered; it is not among the messages yet."""
+
+    turn_id: str
+    message: str
+    created_at: str
+
+
+class ConversationSummary(BaseModel):
+    conversation_id: str
+    message_count: int
+    updated_at: str
+    active_turn: ActiveTurnBody | None
+
+
+class ConversationList(BaseModel):
+    user_id: str
+    conversations: list[ConversationSummary]
+    next_before: str | None = Field(description="Hand it back as `before` for the next page.")
+
+
+class UserMessageBody(BaseModel):
+    role: Literal["user"]
+    content: str
+    turn_id: str
+    created_at: str
+
+
+class AssistantMessageBody(BaseModel):
+    role: Literal["assistant"]
+    content: str
+    turn_id: str
+    created_at: str
+    status: TurnStatus
+    model: str
+    finish_reason: str | None
+    usage: dict[str, Any] | None
+    usage_estimated: bool
+
+
+class ConversationPage(BaseModel):
+    user_id: str
+    conversation_id: str
+    active_turn: ActiveTurnBody | None
+    messages: list[UserMessageBody | AssistantMessageBody]
+    next_before: str | None = Field(description="Hand it back as `before` for the page of older messages.")
 
 
 class ErrorDetail(BaseModel):

@@ -1,71 +1,118 @@
-"""Conversations as they are kept: one LIST of messages each."""
+"""Conversations as they are kept: one LIST of messages each, and an index of them."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from importlib.resources import files
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from app.errors import RETRY_SOON_SECONDS, HistoryUnavailable
-from app.models import AssistantMessage, Message, UserMessage
+from app.models import ActiveTurn, Message, TurnEnd
 from app.store import keys
+from app.store.faults import load_script, redis_faults
 
 _log = structlog.get_logger()
-_encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
-_APPEND_TURN = files("app.store").joinpath("scripts/append_turn.lua").read_text()
+_encode = msgspec.json.Encoder().encode
+
+
+class Conversation(NamedTuple):
+    """A conversation in the user's index."""
+
+    conversation_id: str
+    message_count: int
+    updated_at_ms: int
+    active_turn: ActiveTurn | None
 
 
 class HistoryRepository:
-    """Reads conversations and appends turns to them.
+    """Reads and erases conversations; `RunningTurns` writes them.
 
     Every method raises HistoryUnavailable where Redis does not do its part in time.
     """
 
-    def __init__(self, redis: Redis, *, ttl_seconds: int, max_messages: int, retry_seconds: float) -> None:
+    def __init__(self, redis: Redis, *, closed_seconds: float) -> None:
         """Use a client that somebody else closes.
 
         Args:
-            redis: Not closed here.
-            ttl_seconds: A conversation untouched for so long is forgotten; 0: never.
-            max_messages: Above it the oldest turns are dropped.
-            retry_seconds: For how long an append may be repeated and is still no second one.
+            redis: With answers as bytes.
+            closed_seconds: For how long the owner of a turn can learn that its conversation was erased.
         """
         self._redis = redis
-        self._append_turn = redis.register_script(_APPEND_TURN)
-        self._ttl_seconds = ttl_seconds
-        self._max_messages = max_messages
-        self._mark_seconds = int(2 * retry_seconds) + 60
+        self._closed_seconds = int(closed_seconds)
+        self._delete = load_script(redis, "delete_conversation")
 
     async def messages(self, user_id: str, conversation_id: str) -> list[Message]:
         """The conversation, oldest message first; empty where there is none."""
         key = keys.messages(user_id, conversation_id)
-        async with _redis_errors():
+        async with redis_faults():
             elements = await self._redis.lrange(key, 0, -1)
         return [message for element in elements if (message := _message(key, element)) is not None]
 
-    async def append_turn(
-        self, user_id: str, conversation_id: str, question: UserMessage, answer: AssistantMessage
-    ) -> None:
-        """Append a turn, once: a repeated call with the same turn changes nothing."""
-        async with _redis_errors():
-            await self._append_turn(
-                keys=[keys.messages(user_id, conversation_id), keys.stored(user_id, question.turn_id)],
-                args=[
-                    _encode(question),
-                    _encode(answer),
-                    self._max_messages,
-                    self._ttl_seconds,
-                    self._mark_seconds,
-                ],
+    async def active_turn(self, user_id: str, conversation_id: str) -> ActiveTurn | None:
+        """The question that is being answered."""
+        async with redis_faults():
+            fields = await self._redis.hmget(
+                keys.running(user_id, conversation_id), *ActiveTurn.__struct_fields__
             )
+        return _active_turn(fields)
+
+    async def conversations(
+        self, user_id: str, *, limit: int, before: tuple[int, str] | None = None
+    ) -> list[Conversation]:
+        """The user's conversations, newest first; with `before` (its time in ms, its id) those after it."""
+        index = keys.conversations(user_id)
+        async with redis_faults():
+            entries: Any = await self._redis.zrange(index, 0, -1, desc=True, withscores=True)
+            page = [
+                (int(score), name.decode())
+                for name, score in entries
+                if before is None or (int(score), name.decode()) < before
+            ][:limit]
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for _, name in page:
+                    pipeline.llen(keys.messages(user_id, name))
+                    pipeline.hmget(keys.running(user_id, name), *ActiveTurn.__struct_fields__)
+                answers = await pipeline.execute()
+        return [
+            Conversation(name, count, updated_at_ms, _active_turn(fields))
+            for (updated_at_ms, name), count, fields in zip(page, answers[::2], answers[1::2], strict=True)
+            if count or fields[0]
+        ]
+
+    async def conversation_ids(self, user_id: str) -> list[str]:
+        """All conversations of the user."""
+        async with redis_faults():
+            names: Any = await self._redis.zrange(keys.conversations(user_id), 0, -1)
+        return [name.decode() for name in names]
+
+    async def delete(self, user_id: str, conversation_id: str, end: TurnEnd) -> list[str]:
+        """Erase a conversation; its running turn is closed with `end`.
+
+        Returns:
+            The ids of its turns, the running one included: what their journals hold is still to be erased.
+        """
+        running_key = keys.running(user_id, conversation_id)
+        messages = await self.messages(user_id, conversation_id)
+        async with redis_faults():
+            while True:
+                running: Any = await self._redis.hget(running_key, "turn_id")
+                turn_id = running.decode() if running else ""
+                if await self._delete(
+                    keys=[
+                        running_key,
+                        keys.messages(user_id, conversation_id),
+                        keys.conversations(user_id),
+                        keys.closed(user_id, turn_id),
+                    ],
+                    args=[conversation_id, turn_id, _encode(end), self._closed_seconds],
+                ):
+                    break
+        return [*dict.fromkeys(message.turn_id for message in messages), *([turn_id] if turn_id else [])]
 
     async def probe(self) -> None:
         """See whether Redis answers."""
-        async with _redis_errors():
+        async with redis_faults():
             await self._redis.ping()
 
 
@@ -78,9 +125,5 @@ def _message(key: str, element: bytes | str) -> Message | None:
         return None
 
 
-@asynccontextmanager
-async def _redis_errors() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from error
+def _active_turn(fields: Sequence[Any]) -> ActiveTurn | None:
+    return ActiveTurn(*(field.decode() for field in fields if field is not None)) if fields[0] else None

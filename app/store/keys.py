@@ -1,13 +1,57 @@
-"""The names of the keys in Redis; `docs/redis-keys.md` describes each."""
+"""The names of the keys in Redis; `docs/redis-keys.md` describes each.
+
+There are two families, because in a Redis Cluster a script touches one slot: a user's keys, and a turn's. The
+braces say what the slot depends on.
+"""
 
 from urllib.parse import quote
 
+RUNNING_TURNS = "chat:running-turns"
+"""A ZSET: the running turns by the end of their lease, so that lapsed ones are found without SCAN."""
+
 
 def messages(user_id: str, conversation_id: str) -> str:
-    """A LIST: the conversation's messages. The braces put all keys of a user in one Cluster slot."""
-    return f"chat:{{{quote(user_id, safe='')}}}:messages:{quote(conversation_id, safe='')}"
+    """A LIST: the conversation's messages."""
+    return f"{_user(user_id)}:messages:{_quoted(conversation_id)}"
 
 
-def stored(user_id: str, turn_id: str) -> str:
-    """A STRING that says that the turn has been appended."""
-    return f"chat:{{{quote(user_id, safe='')}}}:stored:{turn_id}"
+def running(user_id: str, conversation_id: str) -> str:
+    """A HASH: the conversation's running turn, with its lease."""
+    return f"{_user(user_id)}:running:{_quoted(conversation_id)}"
+
+
+def conversations(user_id: str) -> str:
+    """A ZSET: the user's conversations by the time of their last turn."""
+    return f"{_user(user_id)}:conversations"
+
+
+def closed(user_id: str, turn_id: str) -> str:
+    """A STRING: how a turn was closed. While it is there the turn is not closed a second time."""
+    return f"{_user(user_id)}:closed:{turn_id}"
+
+
+def request(user_id: str, digest: str) -> str:
+    """A HASH: the turn that an Idempotency-Key started."""
+    return f"{_user(user_id)}:request:{digest}"
+
+
+def record(turn_id: str) -> str:
+    """A HASH: whose turn it is and, once it has ended, its status."""
+    return f"{_turn(turn_id)}:record"
+
+
+def events(turn_id: str) -> str:
+    """A STREAM: the turn's journal."""
+    return f"{_turn(turn_id)}:events"
+
+
+def _user(user_id: str) -> str:
+    return f"chat:{{{_quoted(user_id)}}}"
+
+
+def _turn(turn_id: str) -> str:
+    return f"chat:turn:{{{turn_id}}}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")

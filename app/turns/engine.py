@@ -1,68 +1,203 @@
-"""Starts turns and owns their generations until the last one is stored."""
+"""The turns of this process: started, followed, stopped, and owned until the last one is stored."""
 
 import asyncio
+import hashlib
 import secrets
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 
-from app.errors import RETRY_SOON_SECONDS, Draining, HistoryUnavailable
+from app.errors import (
+    RETRY_SOON_SECONDS,
+    ConversationDeleted,
+    Draining,
+    HistoryUnavailable,
+    InvalidLastEventId,
+    TurnExpired,
+    TurnNotFound,
+    error_for,
+)
 from app.llm.client import CompletionRequest, LLMClient
-from app.models import Message, Question
+from app.models import Message, Question, TurnRecord, TurnStatus, now_rfc3339
 from app.store.history import HistoryRepository
+from app.store.journal import TurnJournal
+from app.store.running import RunningTurns, TurnAddress
+from app.turns.closer import TurnCloser
+from app.turns.gate import ConversationGate
 from app.turns.generation import STORE_WAIT_SECONDS, Generation
+from app.turns.keeper import READER_MARK_SECONDS, STOPS, TurnKeeper
 from app.turns.prompt import build_prompt
-from app.turns.turn import Turn
+from app.turns.tail import JournalTail
+from app.turns.tasks import cancel, supervise
+from app.turns.turn import Reader, Turn, failed
+from app.turns.writer import JournalWriter
 
 _BEFORE_STREAM_SECONDS = 2.5
 """One deadline for all work in Redis before a stream."""
 _LAST_STORE_SECONDS = STORE_WAIT_SECONDS + 2
 
+DELETED = failed(ConversationDeleted(), "interrupted")
+
 
 class TurnEngine:
-    """The turns of this process."""
+    """Starts turns, lets them be followed and stopped from here, and owns what runs here."""
 
     def __init__(
         self,
         *,
         llm: LLMClient,
         history: HistoryRepository,
+        running: RunningTurns,
+        journal: TurnJournal,
         system_prompt: str | None,
         max_tokens: int,
         status_wait_seconds: float,
         store_retry_seconds: float,
+        grace_seconds: float,
+        lease_seconds: float,
     ) -> None:
         self._llm = llm
         self._history = history
+        self._running = running
+        self._journal = journal
         self._system_prompt = system_prompt
         self._max_tokens = max_tokens
         self._status_wait_seconds = status_wait_seconds
         self._store_retry_seconds = store_retry_seconds
-        self._running: dict[asyncio.Task[None], Generation] = {}
+        self._lease_seconds = lease_seconds
+        self._generations: dict[str, Generation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writer = JournalWriter(journal)
+        self._tail = JournalTail(journal)
+        self._closer = TurnCloser(running, journal)
+        self._keeper = TurnKeeper(
+            self._generations,
+            running=running,
+            tail=self._tail,
+            closer=self._closer,
+            grace_seconds=grace_seconds,
+            lease_seconds=lease_seconds,
+        )
+        self._gate = ConversationGate(
+            self._generations, running=running, journal=journal, closer=self._closer, keeper=self._keeper
+        )
         self.is_draining = False
         self._hurry = asyncio.Event()
 
-    async def start(self, question: Question) -> Turn:
-        """Start a turn; it returns once the HTTP status is known.
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Keep leases, write and read journals; at the end store at once what still runs."""
+        loops = {
+            asyncio.create_task(supervise(each.run), name=type(each).__name__)
+            for each in (self._writer, self._tail, self._keeper)
+        }
+        try:
+            yield
+            await self.drain(0)
+        finally:
+            await cancel(loops)
+
+    async def start(self, question: Question) -> Reader:
+        """Start a turn, or attach to the one that this request has started before; its status is known then.
 
         Raises:
             ServiceError: The turn could not be started, and has left nothing behind.
         """
-        self._refuse_while_draining()
-        history = await self._read_history(question)
-        self._refuse_while_draining()  # it may have begun in the meantime
-        generation = Generation(
-            Turn(secrets.token_hex(16)),
-            question,
-            self._completion(question, history),
-            llm=self._llm,
-            history=self._history,
-            store_retry_seconds=self._store_retry_seconds,
+        turn = TurnRecord(
+            turn_id=secrets.token_hex(16),
+            user_id=question.user_id,
+            conversation_id=question.conversation_id,
+            message=question.message,
+            model=question.model,
+            created_at=now_rfc3339(),
+            request=_digest(question.idempotency_key),
         )
-        task = asyncio.create_task(generation.run(), name=f"turn {generation.turn.id}")
-        self._running[task] = generation
-        task.add_done_callback(self._running.pop)
-        await generation.wait_for_status(self._status_wait_seconds)
-        return generation.turn
+        try:
+            async with _before_stream():
+                attached = await self._gate.enter(turn, question, is_draining=self.is_draining)
+                if attached is None:
+                    generation = await self._generation(turn, question)
+        except HistoryUnavailable:
+            # Redis may yet carry out what it was sent; nothing of that may stay.
+            self._in_background(self._gate.leave(turn))
+            raise
+        if attached is not None:
+            return await self._attach(attached)
+        if self.is_draining:  # it has begun in the meantime
+            self._in_background(self._gate.leave(turn))
+            raise Draining(retry_after=RETRY_SOON_SECONDS)
+        reader = generation.turn.open_reader()
+        self._own(generation)
+        return await self._with_status(generation, reader)
+
+    async def follow(self, turn_id: str, after: int = 0) -> Reader:
+        """Read a turn from the event after this number, wherever it runs, and for a while after its end.
+
+        Raises:
+            TurnNotFound: It is unknown.
+            TurnExpired: Its events are no longer kept.
+            InvalidLastEventId: It was whole, or stopped, before it came to that event.
+        """
+        if (generation := self._generations.get(turn_id)) is not None:
+            reader = generation.turn.open_reader(after)
+        else:
+            async with _before_stream():
+                record = await self._journal.record(turn_id)
+                if record is None:
+                    raise TurnNotFound(turn_id=turn_id)
+                address = TurnAddress(record.user_id, record.conversation_id, turn_id)
+                try:
+                    reader = await self._tail.open_reader(address, after)
+                except TurnExpired:
+                    raise _expired(turn_id, record.status) from None
+                if reader.turn.end is None:
+                    await self._running.mark_readers([address], seconds=READER_MARK_SECONDS)
+        end = reader.turn.end
+        if end is not None and end.code is None and after > len(reader.turn.events):
+            reader.close()
+            raise InvalidLastEventId(turn_id=turn_id)
+        return reader
+
+    async def stop(self, turn_id: str) -> TurnStatus:
+        """Stop a turn, wherever it runs, and wait until it has ended; one that has ended stays as it is.
+
+        Raises:
+            TurnNotFound: It is unknown.
+            HistoryUnavailable: Whether it has stopped cannot be told.
+        """
+        if (generation := self._generations.get(turn_id)) is not None:
+            generation.cut(STOPS["stopped"])
+            return await _status(generation.turn, _LAST_STORE_SECONDS)
+        async with _before_stream():
+            record = await self._journal.record(turn_id)
+            if record is None:
+                raise TurnNotFound(turn_id=turn_id)
+            if record.status is not None:
+                return record.status
+            address = TurnAddress(record.user_id, record.conversation_id, turn_id)
+            await self._running.stop(address, "stopped")
+            reader = await self._tail.open_reader(address, 0)
+        with reader:
+            return await _status(reader.turn, self._lease_seconds + _LAST_STORE_SECONDS)
+
+    async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
+        """Erase a conversation, its running turn and what is kept of its turns."""
+        async with _before_stream():
+            turn_ids = await self._history.delete(user_id, conversation_id, DELETED)
+            for turn_id in turn_ids:
+                if (generation := self._generations.get(turn_id)) is not None:
+                    generation.lose(DELETED)
+            await self._journal.erase(turn_ids, DELETED)
+            await self._running.forget(*turn_ids)
+
+    async def delete_user(self, user_id: str) -> None:
+        """Erase all text that is kept about a user."""
+        async with _before_stream():
+            conversation_ids = await self._history.conversation_ids(user_id)
+        for conversation_id in conversation_ids:
+            await self.delete_conversation(user_id, conversation_id)
 
     async def drain(self, grace_seconds: float) -> None:
         """Take no new turns, let the running ones end; after the grace interrupt and store the rest."""
@@ -73,30 +208,32 @@ class TurnEngine:
             await asyncio.wait({hurry, running}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         running.cancel()
-        self._interrupt_running()
+        for generation in self._generations.values():
+            generation.cut(failed(Draining(), "interrupted"))
         await self._wait_for_running(_LAST_STORE_SECONDS)
-        for task in self._running:
-            task.cancel()
-        await self._wait_for_running(None)
+        await cancel(self._tasks)
 
     def hurry(self) -> None:
         """Let the grace of a drain be over."""
         self._hurry.set()
 
-    def _interrupt_running(self) -> None:
-        for generation in self._running.values():
-            generation.interrupt(Draining(retry_after=RETRY_SOON_SECONDS))
-
-    def _refuse_while_draining(self) -> None:
-        if self.is_draining:
-            raise Draining(retry_after=RETRY_SOON_SECONDS)
-
-    async def _read_history(self, question: Question) -> list[Message]:
-        try:
-            async with asyncio.timeout(_BEFORE_STREAM_SECONDS):
-                return await self._history.messages(question.user_id, question.conversation_id)
-        except TimeoutError:
-            raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from None
+    async def _generation(self, turn: TurnRecord, question: Question) -> Generation:
+        _, history = await asyncio.gather(
+            self._journal.create(turn.turn_id, turn.user_id, turn.conversation_id),
+            self._history.messages(turn.user_id, turn.conversation_id),
+        )
+        return Generation(
+            Turn(turn.turn_id, on_readers_changed=lambda: self._keeper.touch(turn.turn_id)),
+            turn,
+            question,
+            self._completion(question, history),
+            llm=self._llm,
+            running=self._running,
+            journal=self._journal,
+            writer=self._writer,
+            closer=self._closer,
+            store_retry_seconds=self._store_retry_seconds,
+        )
 
     def _completion(self, question: Question, history: list[Message]) -> CompletionRequest:
         sampling = dict(question.sampling)
@@ -108,6 +245,68 @@ class TurnEngine:
             sampling=sampling,
         )
 
+    def _own(self, generation: Generation) -> None:
+        turn_id = generation.turn.id
+        self._generations[turn_id] = generation
+        task = asyncio.create_task(generation.run(), name=f"turn {turn_id}")
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self._generations.pop(turn_id))
+        task.add_done_callback(self._tasks.discard)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _with_status(self, generation: Generation, reader: Reader) -> Reader:
+        try:
+            await generation.wait_for_status(self._status_wait_seconds)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    async def _attach(self, turn_id: str) -> Reader:
+        """Get what the turn's first request gets."""
+        if (generation := self._generations.get(turn_id)) is not None:
+            return await self._with_status(generation, generation.turn.open_reader())
+        reader = await self.follow(turn_id)
+        turn = reader.turn
+        with anyio.move_on_after(self._status_wait_seconds):
+            while not turn.has_begun and turn.end is None:
+                await turn.changed()
+        if turn.end is not None and turn.end.code is not None and not turn.has_begun:
+            reader.close()
+            raise error_for(turn.end.code, turn.end.message, turn_id=turn_id)
+        return reader
+
     async def _wait_for_running(self, seconds: float | None) -> None:
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+
+async def _status(turn: Turn, seconds: float) -> TurnStatus:
+    try:
+        async with asyncio.timeout(seconds):
+            return (await turn.ended()).status
+    except TimeoutError:
+        raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from None
+
+
+@asynccontextmanager
+async def _before_stream() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_BEFORE_STREAM_SECONDS):
+            yield
+    except TimeoutError:
+        raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from None
+
+
+def _expired(turn_id: str, status: TurnStatus | None) -> TurnExpired:
+    return TurnExpired(
+        f"The turn has ended with status {status}, and its events are no longer kept.", turn_id=turn_id
+    )
+
+
+def _digest(idempotency_key: str | None) -> str:
+    return "" if idempotency_key is None else hashlib.sha256(idempotency_key.encode()).hexdigest()

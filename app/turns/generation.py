@@ -1,19 +1,24 @@
 """The running part of a turn: it belongs to the service, not to the connection that asked for it."""
 
 import asyncio
+import time
 from contextlib import suppress
-from typing import Any
 
 import anyio
+import msgspec
 import stamina
 import structlog
 
-from app.errors import HistoryUnavailable, InternalError, ServiceError
+from app.errors import GenerationLost, HistoryUnavailable, InternalError, ServiceError, error_for
 from app.llm.chunk import Chunk
 from app.llm.client import CompletionRequest, LLMClient
-from app.models import AssistantMessage, Question, TurnStatus, UserMessage, now_rfc3339
-from app.store.history import HistoryRepository
-from app.turns.turn import End, Turn
+from app.models import Question, TurnEnd, TurnRecord, UserMessage
+from app.store.journal import TurnJournal
+from app.store.running import RunningTurns
+from app.turns.answer import Answer
+from app.turns.closer import TurnCloser
+from app.turns.turn import Turn, failed
+from app.turns.writer import JournalWriter
 
 STORE_WAIT_SECONDS = 10.0
 """How long after the last token readers wait for the turn to be stored."""
@@ -27,26 +32,36 @@ class Generation:
     def __init__(
         self,
         turn: Turn,
+        record: TurnRecord,
         question: Question,
         completion: CompletionRequest,
         *,
         llm: LLMClient,
-        history: HistoryRepository,
+        running: RunningTurns,
+        journal: TurnJournal,
+        writer: JournalWriter,
+        closer: TurnCloser,
         store_retry_seconds: float,
     ) -> None:
         self.turn = turn
+        self.record = record
+        self.has_remote_reader = False
+        self.unread_since: float | None = None
         self._question = question
         self._completion = completion
         self._llm = llm
-        self._history = history
+        self._running = running
+        self._journal = journal
+        self._writer = writer
+        self._closer = closer
         self._store_retry_seconds = store_retry_seconds
-        self._asked_at = now_rfc3339()
         self._scope = anyio.CancelScope()
-        self._interruption: ServiceError | None = None
-        self._status_is_out = False
-        self._content: list[str] = []
-        self._finish_reason: str | None = None
-        self._usage: dict[str, Any] | None = None
+        self._is_relaying = True
+        self._cut: TurnEnd | None = None
+        self._is_lost = False
+        self._failure: ServiceError | None = None
+        self._answer = Answer()
+        self._last_chunk = b""
 
     async def wait_for_status(self, seconds: float) -> None:
         """Hold the HTTP status back until the first event, for up to `seconds`.
@@ -54,103 +69,149 @@ class Generation:
         Raises:
             ServiceError: The turn failed before that, and has left nothing behind.
         """
-        if not self.turn.has_events and self.turn.end is None:
-            with anyio.move_on_after(seconds):
+        with anyio.move_on_after(seconds):
+            while not self.turn.has_begun and self.turn.end is None:
                 await self.turn.changed()
-        if not self.turn.has_events and self.turn.end is not None and self.turn.end.failure is not None:
-            raise self.turn.end.failure
-        self._status_is_out = True
+        if self.turn.has_begun:
+            return
+        if self.turn.end is not None:
+            raise self._failure or error_for(self.turn.end.code or InternalError.code, self.turn.end.message)
+        self.turn.begin()
+        with suppress(HistoryUnavailable):
+            # Where this does not get through, and this process dies too, the question goes with it.
+            await self._journal.mark_begun(self.turn.id)
 
-    def interrupt(self, reason: ServiceError) -> None:
-        """Stop generating; what has come is stored with status `interrupted` and readers get `reason`."""
-        if self._interruption is None:
-            self._interruption = reason
+    def cut(self, end: TurnEnd) -> None:
+        """Stop generating; what has come is stored, and readers get this end."""
+        if self._is_relaying and self._cut is None:
+            self._cut = end
+            self._scope.cancel()
+
+    def lose(self, end: TurnEnd) -> None:
+        """Stop generating and store nothing: somebody else has closed the turn, with this end."""
+        if self._is_relaying and not self._is_lost:
+            self._is_lost = True
+            self._cut = end
             self._scope.cancel()
 
     async def run(self) -> None:
         """Generate, store, end the turn: whatever happens, its readers get one clear end."""
         try:
-            failure = await self._relay()
-            if failure is None or self._status_is_out or self.turn.has_events:
-                await self._store(failure)
+            end = await self._relay()
+            if self._is_lost:
+                self.turn.close(end)
+            elif end.code is not None and not self.turn.has_begun:
+                await self._abandon(end)
             else:
-                self.turn.close(End(failure))
+                if end.status == "stopped" and self._answer.finish_reason is None:
+                    self._publish([_last_chunk(self._last_chunk, self.record)])
+                await self._store(end)
         except Exception:  # noqa: BLE001 - a task's boundary
             _log.exception("a turn failed by a defect", turn_id=self.turn.id)
         finally:
-            if self.turn.end is None:
-                self.turn.close(End(InternalError()))
+            self._writer.forget(self.turn)
+            self.turn.close(failed(InternalError()))
 
-    async def _relay(self) -> ServiceError | None:
-        with self._scope:
-            try:
+    async def _relay(self) -> TurnEnd:
+        try:
+            with self._scope:
                 async with self._llm.stream(self._completion) as batches:
                     async for chunks in batches:
                         self._take(chunks)
-            except ServiceError as failure:
-                return failure
-            except Exception:  # noqa: BLE001 - a task's boundary: what has come is kept all the same
-                _log.exception("a generation failed by a defect", turn_id=self.turn.id)
-                return InternalError()
-        if self._scope.cancelled_caught and self._finish_reason is None:
-            return self._interruption
-        return None
+        except ServiceError as failure:
+            self._failure = failure
+        except Exception:  # noqa: BLE001 - a task's boundary: what has come is kept all the same
+            _log.exception("a generation failed by a defect", turn_id=self.turn.id)
+            self._failure = InternalError()
+        finally:
+            self._is_relaying = False
+        if self._cut is not None and (self._is_lost or self._scope.cancelled_caught):
+            # An answer that only waited for its usage is whole, unless its user has stopped it.
+            is_whole = self._answer.finish_reason is not None and self._cut.code is not None
+            return TurnEnd("complete") if is_whole and not self._is_lost else self._cut
+        return failed(self._failure) if self._failure is not None else TurnEnd("complete")
 
     def _take(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            if chunk.content:
-                self._content.append(chunk.content)
-            self._finish_reason = chunk.finish_reason or self._finish_reason
-            self._usage = chunk.usage or self._usage
+            self._answer.take(chunk)
         relayed = [c.data for c in chunks if self._question.include_usage or not c.is_usage_only]
         if relayed:
-            self.turn.publish(relayed)
+            self._last_chunk = relayed[-1]
+            self._publish(relayed)
 
-    async def _store(self, failure: ServiceError | None) -> None:
+    def _publish(self, events: list[bytes]) -> None:
+        self.turn.publish(events)
+        self._writer.note(self.turn)
+
+    async def _abandon(self, end: TurnEnd) -> None:
+        """Leave nothing behind; a reader elsewhere that waits for the status gets the same error."""
+        with suppress(HistoryUnavailable):  # the lease lapses then, and whoever finds it does the same
+            await self._closer.abandon(self.record, end)
+        self.turn.close(end)
+
+    async def _store(self, end: TurnEnd) -> None:
         """Store the turn and end it; where that takes too long, end it and go on trying."""
-        storing = asyncio.create_task(self._append_until_stored(self._status(failure)))
+        self._end = end
+        give_up = asyncio.get_running_loop().call_later(STORE_WAIT_SECONDS, self._stop_waiting)
         try:
-            done, _ = await asyncio.wait({storing}, timeout=STORE_WAIT_SECONDS)
-            if done and not isinstance(storing.exception(), HistoryUnavailable):
-                storing.result()
-                self.turn.close(End(failure))
-                return
-            self.turn.close(End(HistoryUnavailable()))
-            with suppress(HistoryUnavailable):
-                await storing
+            self.turn.close(await self._try_to_store())
+        except HistoryUnavailable:
+            _log.error("a turn could not be stored", turn_id=self.turn.id)
+            self._stop_waiting()
         finally:
-            storing.cancel()
+            give_up.cancel()
 
-    async def _append_until_stored(self, status: TurnStatus) -> None:
-        question = UserMessage(self._question.message, self.turn.id, self._asked_at)
-        answer = AssistantMessage(
-            content=_text(self._content),
-            turn_id=self.turn.id,
-            created_at=now_rfc3339(),
-            status=status,
-            model=self._question.model,
-            finish_reason=self._finish_reason,
-            usage=self._usage,
-        )
-        async for attempt in stamina.retry_context(
-            on=HistoryUnavailable,
+    def _stop_waiting(self) -> None:
+        self._end = failed(HistoryUnavailable(), self._end.status)
+        self.turn.close(self._end)
+
+    async def _try_to_store(self) -> TurnEnd:
+        retrying = stamina.AsyncRetryingCaller(
             attempts=None,
             timeout=self._store_retry_seconds,
             wait_initial=0.1,
-            wait_max=2.0,
+            wait_max=1.0,
             wait_jitter=0.2,
-        ):
-            with attempt:
-                await self._history.append_turn(
-                    self._question.user_id, self._question.conversation_id, question, answer
-                )
+        )
+        return await retrying(HistoryUnavailable, self._store_once)
 
-    def _status(self, failure: ServiceError | None) -> TurnStatus:
-        if failure is None:
-            return "complete"
-        return "interrupted" if failure is self._interruption else "error"
+    async def _store_once(self) -> TurnEnd:
+        # First the journal, so that nobody who reads it finds the end before the last event.
+        await self._writer.flush(self.turn)
+        closing = await self._running.finish(
+            self.record,
+            UserMessage(self.record.message, self.turn.id, self.record.created_at),
+            self._answer.message(
+                turn_id=self.turn.id,
+                model=self.record.model,
+                status=self._end.status,
+                prompt_chars=sum(len(message["content"]) for message in self._completion.messages),
+            ),
+            self._end,
+        )
+        end = closing.end or failed(GenerationLost(), "interrupted")
+        await self._journal.close(self.turn.id, end)
+        await self._running.forget(self.turn.id)
+        return end
 
 
-def _text(parts: list[str]) -> str:
-    """Join what came in parts; a surrogate pair split over two of them is one character again."""
-    return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+class _ChunkHead(msgspec.Struct):
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+
+
+def _last_chunk(before: bytes, record: TurnRecord) -> bytes:
+    """The chunk that tells a client that its user has stopped the answer."""
+    head = _ChunkHead()
+    with suppress(msgspec.DecodeError):
+        head = msgspec.json.decode(before, type=_ChunkHead)
+    return msgspec.json.encode(
+        {
+            "id": head.id or f"chatcmpl-{record.turn_id}",
+            "object": "chat.completion.chunk",
+            "created": head.created or int(time.time()),
+            "model": head.model or record.model,
+            "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+        }
+    )

@@ -1,13 +1,15 @@
 """The service on a real socket, between a scripted backend and a real Valkey."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.embedded.store import embedded_store
 from app.main import create_app
 from tests.support.backend import Backend
 from tests.support.service import serving, settings_for
@@ -37,3 +39,10 @@ def serve(backend: Backend, valkey_url: str) -> Serve:
 async def redis(valkey_url: str) -> AsyncIterator[Redis]:
     async with Redis.from_url(valkey_url) as redis:
         yield redis
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Iterator[str]:
+    """A store that may be frozen without disturbing other tests."""
+    with embedded_store(tmp_path) as url:
+        yield url

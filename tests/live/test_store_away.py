@@ -6,14 +6,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded.store import embedded_store
 from app.turns import generation
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
@@ -21,13 +19,6 @@ from tests.support.chunks import DONE, chunk, event
 from tests.support.sse import Received, chat, events
 
 KEY = "chat:{user}:messages:default"
-
-
-@pytest.fixture
-def own_store(tmp_path: Path) -> Iterator[str]:
-    """A store that may be frozen without disturbing other tests."""
-    with embedded_store(tmp_path) as url:
-        yield url
 
 
 @asynccontextmanager

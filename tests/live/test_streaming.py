@@ -273,12 +273,12 @@ async def test_readers_of_one_turn_each_get_all_of_it(valkey_url: str, backend: 
     app = create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))
     async with app.router.lifespan_context(app):
         engine: TurnEngine = app.state.engine
-        turn = await engine.start(
-            Question(user_id=user, conversation_id="default", message="Hi", model="test-model")
-        )
+        question = Question(user_id=user, conversation_id="default", message="Hi", model="test-model")
+        turn = (await engine.start(question)).turn
 
         async def read() -> list[bytes]:
-            return [data async for events in turn.follow() for data in events]
+            with turn.open_reader() as reader:
+                return [data async for events in reader.events() for data in events]
 
         first, second = await asyncio.gather(read(), read())
         assert first == second == await read()

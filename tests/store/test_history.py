@@ -1,120 +1,91 @@
-"""The conversation's list, on fakeredis: what is written, once, and what is read."""
-
-import json
+"""What is read of conversations and how they are erased, on fakeredis."""
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.errors import HistoryUnavailable
-from app.models import AssistantMessage, UserMessage
+from app.models import ActiveTurn, TurnEnd
 from app.store.history import HistoryRepository
+from tests.store.turns import ANSWER_AT, running_turns, turn, turn_messages
 
 KEY = "chat:{user}:messages:default"
+DELETED = TurnEnd("interrupted", "conversation_deleted", "gone")
 
 
-def repository(redis: Redis, *, ttl_seconds: int = 60, max_messages: int = 100) -> HistoryRepository:
-    return HistoryRepository(redis, ttl_seconds=ttl_seconds, max_messages=max_messages, retry_seconds=300)
+def repository(redis: Redis) -> HistoryRepository:
+    return HistoryRepository(redis, closed_seconds=300)
 
 
-def turn(turn_id: str, question: str = "Hi", answer: str = "Hello") -> tuple[UserMessage, AssistantMessage]:
-    at = "2026-01-01T00:00:00.000Z"
-    return UserMessage(question, turn_id, at), AssistantMessage(answer, turn_id, at, "complete", "test-model")
+async def add(redis: Redis, *turn_ids: str, user_id: str = "user", conversation_id: str = "default") -> None:
+    """Run turns from start to end."""
+    running = running_turns(redis)
+    for turn_id in turn_ids:
+        record = turn(turn_id, user_id=user_id, conversation_id=conversation_id)
+        assert (await running.start(record, fingerprint="", may_interrupt=False)).outcome == "started"
+        await running.finish(record, *turn_messages(turn_id), TurnEnd("complete"))
 
 
 async def test_an_unknown_conversation_is_empty(fake_redis: Redis) -> None:
     assert await repository(fake_redis).messages("user", "default") == []
 
 
-async def test_a_turn_is_two_elements_of_the_conversations_list(fake_redis: Redis) -> None:
-    await repository(fake_redis).append_turn("user", "default", *turn("t1"))
-    elements = [json.loads(element) for element in await fake_redis.lrange(KEY, 0, -1)]
-    assert elements == [
-        {"role": "user", "content": "Hi", "turn_id": "t1", "created_at": "2026-01-01T00:00:00.000Z"},
-        {
-            "role": "assistant",
-            "content": "Hello",
-            "turn_id": "t1",
-            "created_at": "2026-01-01T00:00:00.000Z",
-            "status": "complete",
-            "model": "test-model",
-            "finish_reason": None,
-            "usage": None,
-            "usage_estimated": False,
-        },
-    ]
-
-
 async def test_what_was_written_is_read_back(fake_redis: Redis) -> None:
-    history = repository(fake_redis)
-    await history.append_turn("user", "default", *turn("t1", "żółw\u2028", "🐢\x00"))
-    assert await history.messages("user", "default") == [*turn("t1", "żółw\u2028", "🐢\x00")]
-
-
-async def test_a_repeated_append_changes_nothing_also_after_other_turns(fake_redis: Redis) -> None:
-    history = repository(fake_redis)
-    await history.append_turn("user", "default", *turn("t1"))
-    await history.append_turn("user", "default", *turn("t2"))
-    await history.append_turn("user", "default", *turn("t1"))
-    assert [message.turn_id for message in await history.messages("user", "default")] == [
-        "t1",
-        "t1",
-        "t2",
-        "t2",
-    ]
-
-
-@pytest.mark.parametrize("max_messages", [4, 5])
-async def test_above_the_cap_the_oldest_turns_are_dropped_whole(fake_redis: Redis, max_messages: int) -> None:
-    history = repository(fake_redis, max_messages=max_messages)
-    for turn_id in ("t1", "t2", "t3"):
-        await history.append_turn("user", "default", *turn(turn_id))
-    assert [message.turn_id for message in await history.messages("user", "default")] == [
-        "t2",
-        "t2",
-        "t3",
-        "t3",
-    ]
-
-
-async def test_a_conversation_is_forgotten_some_time_after_its_last_turn(fake_redis: Redis) -> None:
-    await repository(fake_redis, ttl_seconds=60).append_turn("user", "default", *turn("t1"))
-    assert 0 < await fake_redis.ttl(KEY) <= 60
-
-
-async def test_with_a_ttl_of_zero_it_is_never_forgotten(fake_redis: Redis) -> None:
-    await repository(fake_redis, ttl_seconds=60).append_turn("user", "default", *turn("t1"))
-    await repository(fake_redis, ttl_seconds=0).append_turn("user", "default", *turn("t2"))
-    assert await fake_redis.ttl(KEY) == -1
-
-
-async def test_users_and_conversations_are_kept_apart_whatever_their_names(fake_redis: Redis) -> None:
-    history = repository(fake_redis)
-    await history.append_turn("a:messages", "b", *turn("t1"))
-    await history.append_turn("a", "messages:b", *turn("t2"))
-    await history.append_turn("{a}", "ż b", *turn("t3"))
-    assert set(await fake_redis.keys("*:messages:*")) == {
-        b"chat:{a%3Amessages}:messages:b",
-        b"chat:{a}:messages:messages%3Ab",
-        b"chat:{%7Ba%7D}:messages:%C5%BC%20b",
-    }
+    await add(fake_redis, "t1")
+    assert await repository(fake_redis).messages("user", "default") == [*turn_messages("t1")]
 
 
 async def test_an_element_that_is_no_message_is_left_out(fake_redis: Redis) -> None:
-    history = repository(fake_redis)
     await fake_redis.rpush(KEY, b"{}", b"junk")
-    await history.append_turn("user", "default", *turn("t1"))
-    assert len(await history.messages("user", "default")) == 2
+    await add(fake_redis, "t1")
+    assert len(await repository(fake_redis).messages("user", "default")) == 2
+
+
+async def test_conversations_are_listed_newest_first_in_pages(fake_redis: Redis) -> None:
+    for n in range(5):
+        await add(fake_redis, f"t{n}", conversation_id=f"c{n}")
+    history = repository(fake_redis)
+    first = await history.conversations("user", limit=3)
+    last = first[-1]
+    rest = await history.conversations("user", limit=3, before=(last.updated_at_ms, last.conversation_id))
+    assert {each.message_count for each in first} == {2}
+    assert sorted(each.conversation_id for each in first + rest) == [f"c{n}" for n in range(5)]
+    times = [each.updated_at_ms for each in first + rest]
+    assert times == sorted(times, reverse=True)
+
+
+async def test_a_running_question_is_shown_before_it_is_kept(fake_redis: Redis) -> None:
+    await running_turns(fake_redis).start(turn("t1"), fingerprint="", may_interrupt=False)
+    history = repository(fake_redis)
+    active = ActiveTurn("t1", "Hi", ANSWER_AT)
+    assert await history.active_turn("user", "default") == active
+    assert [each.active_turn for each in await history.conversations("user", limit=1)] == [active]
+    assert await history.messages("user", "default") == []
+
+
+async def test_a_deleted_conversation_leaves_no_key_and_names_its_turns(fake_redis: Redis) -> None:
+    await add(fake_redis, "t1", "t2")
+    await add(fake_redis, "t3", conversation_id="other")
+    history = repository(fake_redis)
+    assert await history.delete("user", "default", DELETED) == ["t1", "t2"]
+    assert await history.messages("user", "default") == []
+    assert await history.conversation_ids("user") == ["other"]
+
+
+async def test_the_owner_of_a_deleted_conversations_turn_can_write_nothing_more(fake_redis: Redis) -> None:
+    running, history = running_turns(fake_redis), repository(fake_redis)
+    record = turn("t1")
+    await running.start(record, fingerprint="", may_interrupt=False)
+    assert await history.delete("user", "default", DELETED) == ["t1"]
+    assert (await running.renew([(record, True)]))[0].end == DELETED
+    assert (await running.finish(record, *turn_messages("t1"), TurnEnd("complete"))).end == DELETED
+    assert await history.messages("user", "default") == []
 
 
 async def test_every_failure_of_redis_is_one_error(fake_redis: Redis) -> None:
-    history = repository(fake_redis)
     await fake_redis.set(KEY, "of another type")
     with pytest.raises(HistoryUnavailable):
-        await history.messages("user", "default")
-    for _ in range(2):
-        with pytest.raises(HistoryUnavailable):
-            await history.append_turn("user", "default", *turn("t1"))
+        await repository(fake_redis).messages("user", "default")
 
 
 async def test_a_refused_connection_is_the_same_error(

@@ -1,0 +1,25 @@
+"""Redis's failures as the one error that the service knows of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
+
+from app.errors import RETRY_SOON_SECONDS, HistoryUnavailable
+
+
+@asynccontextmanager
+async def redis_faults() -> AsyncIterator[None]:
+    """Raise HistoryUnavailable for whatever Redis, or the way to it, does wrong."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from error
+
+
+def load_script(redis: Redis, name: str) -> AsyncScript:
+    """One of `scripts/*.lua`, sent by its digest and, where the server does not know it, as a whole."""
+    return redis.register_script(files("app.store").joinpath(f"scripts/{name}.lua").read_text())

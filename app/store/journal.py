@@ -1,0 +1,190 @@
+"""The journal of a turn: what its readers on other processes, and after its end, read.
+
+One STREAM a turn. An entry holds the events that came within some tens of milliseconds and has the number of
+the last of them as its id: Redis refuses an entry that is written twice, and a reader's cursor is the number
+of the last event that it has. The end has the greatest id there is, so Redis refuses anything after it, too.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from app.models import TurnEnd, TurnStatus
+from app.store import keys
+from app.store.faults import load_script, redis_faults
+
+EXPIRED_SECONDS = 24 * 3600
+"""How long it is known that a turn was, once its events are gone."""
+_UNFINISHED_SECONDS = 24 * 3600
+_END_ID = f"{2**64 - 1}-{2**64 - 1}"
+_CREATED_ID = "0-1"
+_BEGUN_ID = "0-2"
+
+_encode = msgspec.json.Encoder().encode
+_decode_end = msgspec.json.Decoder(TurnEnd).decode
+
+
+class JournalRecord(NamedTuple):
+    """Whose turn it is, and how it ended."""
+
+    user_id: str
+    conversation_id: str
+    status: TurnStatus | None
+
+
+class Journalled(NamedTuple):
+    """What was read: events in order, and the end where it has come."""
+
+    events: list[bytes]
+    end: TurnEnd | None
+    has_begun: bool
+    """Whether the turn's status is out."""
+
+
+class TurnJournal:
+    """Writes and reads journals.
+
+    Every method raises HistoryUnavailable where Redis does not do its part in time.
+    """
+
+    def __init__(self, redis: Redis, *, ttl_seconds: float) -> None:
+        """Use a client that somebody else closes.
+
+        Args:
+            redis: With answers as bytes.
+            ttl_seconds: How long after its end a turn can be followed.
+        """
+        self._redis = redis
+        self._ttl_ms = int(ttl_seconds * 1000)
+        self._close = load_script(redis, "close_journal")
+        self._erase = load_script(redis, "erase_journal")
+
+    async def create(self, turn_id: str, user_id: str, conversation_id: str) -> None:
+        """Begin a journal."""
+        record, events = keys.record(turn_id), keys.events(turn_id)
+        async with redis_faults(), self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(record, mapping={"user_id": user_id, "conversation_id": conversation_id})
+            pipeline.expire(record, _UNFINISHED_SECONDS + EXPIRED_SECONDS)
+            pipeline.xadd(events, {"created": ""}, id=_CREATED_ID)
+            pipeline.expire(events, _UNFINISHED_SECONDS)
+            await pipeline.execute()
+
+    async def discard(self, turn_id: str) -> None:
+        """Take a journal back, as if it had never been."""
+        async with redis_faults():
+            await self._redis.delete(keys.record(turn_id), keys.events(turn_id))
+
+    async def append(self, batches: Mapping[str, tuple[int, Sequence[bytes]]]) -> None:
+        """Write for many turns at once: to a turn's id the number of the last event, and the events.
+
+        What was written already, and what comes after an end, changes nothing.
+        """
+        async with redis_faults():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for turn_id, (last, events) in batches.items():
+                    pipeline.xadd(keys.events(turn_id), {"z": _pack(events)}, id=f"{last}-0", nomkstream=True)
+                answers = await pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, Exception) and not _is_refused_id(answer):
+                    raise answer
+
+    async def mark_begun(self, turn_id: str) -> None:
+        """Note that the turn's status is out: from now on its question is kept, whatever becomes of it."""
+        async with redis_faults():
+            try:
+                await self._redis.xadd(keys.events(turn_id), {"begun": ""}, id=_BEGUN_ID, nomkstream=True)
+            except ResponseError as error:
+                if not _is_refused_id(error):
+                    raise
+
+    async def close(self, turn_id: str, end: TurnEnd) -> None:
+        """Write the end, once; from now on the journal is kept for its time."""
+        async with redis_faults():
+            await self._close(
+                keys=[keys.record(turn_id), keys.events(turn_id)],
+                args=[
+                    _END_ID,
+                    _encode(end),
+                    end.status,
+                    self._ttl_ms,
+                    self._ttl_ms + EXPIRED_SECONDS * 1000,
+                ],
+            )
+
+    async def erase(self, turn_ids: Sequence[str], end: TurnEnd) -> None:
+        """Erase what was written; who is reading is told so by the end."""
+        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+            for turn_id in turn_ids:
+                await self._erase(
+                    keys=[keys.record(turn_id), keys.events(turn_id)],
+                    args=[_END_ID, _encode(end), self._ttl_ms],
+                    client=pipeline,
+                )
+            await pipeline.execute()
+
+    async def record(self, turn_id: str) -> JournalRecord | None:
+        """Whose turn it is; None: it is unknown, or long forgotten."""
+        async with redis_faults():
+            fields: list[Any] = await self._redis.hmget(
+                keys.record(turn_id), "user_id", "conversation_id", "status"
+            )
+        user_id, conversation_id, status = fields
+        if user_id is None:
+            return None
+        return JournalRecord(user_id.decode(), conversation_id.decode(), status and status.decode())
+
+    async def read(self, turn_id: str) -> Journalled | None:
+        """All that is there; None: it is no longer kept."""
+        async with redis_faults():
+            entries: Any = await self._redis.xrange(keys.events(turn_id))
+        return _journalled(entries) if entries else None
+
+    async def tail(self, cursors: Mapping[str, str], *, block_ms: int) -> dict[str, Journalled]:
+        """What has come after each turn's cursor; waits for a first entry for up to `block_ms`."""
+        streams: dict[Any, Any] = {keys.events(turn_id): cursor for turn_id, cursor in cursors.items()}
+        turn_ids = dict(zip(streams, cursors, strict=True))
+        async with redis_faults():
+            answer: Any = await self._redis.xread(streams, block=block_ms)
+        return {turn_ids[key.decode()]: _journalled(entries) for key, entries in answer or ()}
+
+
+def cursor(last: int, *, has_begun: bool) -> str:
+    """The place behind the event of this number."""
+    if last:
+        return f"{last}-0"
+    return _BEGUN_ID if has_begun else _CREATED_ID
+
+
+def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> Journalled:
+    events: list[bytes] = []
+    end = None
+    has_begun = False
+    for _, fields in entries:
+        if b"z" in fields:
+            events += _unpack(fields[b"z"])
+        elif b"end" in fields:
+            end = _decode_end(fields[b"end"])
+        elif b"begun" in fields:
+            has_begun = True
+    return Journalled(events, end, has_begun or bool(events))
+
+
+def _pack(events: Sequence[bytes]) -> bytes:
+    # A small window: with its defaults a compressor takes 256 KB.
+    compressor = zlib.compressobj(level=1, wbits=-12, memLevel=5)
+    return compressor.compress(b"\n".join(events)) + compressor.flush()
+
+
+def _unpack(packed: bytes) -> list[bytes]:
+    return zlib.decompress(packed, wbits=-12).split(b"\n")
+
+
+def _is_refused_id(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and (
+        "equal or smaller than the target stream" in str(error)
+        or "exhausted the last possible ID" in str(error)
+    )

@@ -1,0 +1,276 @@
+"""The running turn of each conversation: who may write its end, and until when."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+
+from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
+from app.store import keys
+from app.store.faults import load_script, redis_faults
+
+REQUEST_TTL_SECONDS = 24 * 3600
+"""How long an Idempotency-Key stands for the turn that it started."""
+
+_FIRST_LEASE_MS = 3000
+"""Short: a start that Redis carries out when its caller has given up frees the conversation soon."""
+
+_encode = msgspec.json.Encoder().encode
+_decode_end = msgspec.json.Decoder(TurnEnd).decode
+
+
+class TurnAddress(NamedTuple):
+    """Where a running turn is found."""
+
+    user_id: str
+    conversation_id: str
+    turn_id: str
+
+
+class Start(NamedTuple):
+    """What came of an attempt to start a turn; `turn_id` is the other turn, where there is one."""
+
+    outcome: Literal["started", "attached", "reused", "busy", "lapsed", "interrupting"]
+    turn_id: str = ""
+
+
+class Lease(NamedTuple):
+    """What a renewal found."""
+
+    outcome: Literal["held", "closed", "lost"]
+    stop: str = ""
+    """What the turn is asked to be stopped for; empty: it is not."""
+    has_remote_reader: bool = False
+    end: TurnEnd | None = None
+    """How somebody else closed it."""
+
+
+class Closing(NamedTuple):
+    """What came of an attempt to close a turn."""
+
+    outcome: Literal["closed", "alive", "lost"]
+    end: TurnEnd | None = None
+    """How it was closed, by this attempt or an earlier one."""
+
+
+class RunningTurns:
+    """Starts, keeps and closes the running turns of conversations.
+
+    A turn's id is its fencing token: whoever finds another in the key has lost the turn and writes nothing.
+    Every method raises HistoryUnavailable where Redis does not do its part in time.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        lease_seconds: float,
+        closed_seconds: float,
+        history_ttl_seconds: int,
+        history_max_messages: int,
+    ) -> None:
+        """Use a client that somebody else closes.
+
+        Args:
+            redis: With answers as bytes.
+            lease_seconds: How long a turn stays its owner's without a renewal.
+            closed_seconds: For how long a turn is known to be closed, and is not closed again.
+            history_ttl_seconds: A conversation untouched for so long is forgotten; 0: never.
+            history_max_messages: Above it the oldest turns are dropped.
+        """
+        self._redis = redis
+        self._lease_ms = int(lease_seconds * 1000)
+        self._closed_seconds = int(closed_seconds)
+        self._history_ttl_seconds = history_ttl_seconds
+        self._history_max_messages = history_max_messages
+        self._start = load_script(redis, "start_turn")
+        self._renew = load_script(redis, "renew_turn")
+        self._finish = load_script(redis, "finish_turn")
+        self._abandon = load_script(redis, "abandon_turn")
+        self._mark_reader = load_script(redis, "mark_reader")
+        self._stop = load_script(redis, "stop_turn")
+
+    async def start(self, turn: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> Start:
+        """Take the conversation for this turn, or say why not.
+
+        A running turn that may be interrupted, or has no reader, is asked to stop; the caller tries again.
+        """
+        async with redis_faults():
+            outcome, *rest = await self._start(
+                keys=[
+                    keys.running(turn.user_id, turn.conversation_id),
+                    keys.request(turn.user_id, turn.request),
+                    keys.conversations(turn.user_id),
+                ],
+                args=[
+                    turn.turn_id,
+                    _FIRST_LEASE_MS,
+                    fingerprint if turn.request else "",
+                    int(may_interrupt),
+                    REQUEST_TTL_SECONDS,
+                    turn.conversation_id,
+                    self._history_ttl_seconds,
+                    *_fields(turn),
+                ],
+            )
+            if outcome == b"started":
+                # So that a process that looks for lapsed leases finds it.
+                await self._redis.zadd(keys.RUNNING_TURNS, {turn.turn_id: int(rest[0])})
+                return Start("started")
+        return Start(outcome.decode(), *(part.decode() for part in rest))
+
+    async def find_request(self, turn: TurnRecord, *, fingerprint: str) -> Start | None:
+        """What a request with this turn's Idempotency-Key has started before, if it has."""
+        async with redis_faults():
+            found: list[Any] = await self._redis.hmget(
+                keys.request(turn.user_id, turn.request), "fingerprint", "turn_id"
+            )
+        known, turn_id = found
+        if known is None or turn_id is None:
+            return None
+        return Start("attached" if known.decode() == fingerprint else "reused", turn_id.decode())
+
+    async def end_of(self, user_id: str, turn_id: str) -> TurnEnd | None:
+        """How a turn was closed, as long as that is known here."""
+        async with redis_faults():
+            end = await self._redis.get(keys.closed(user_id, turn_id))
+        return _decode_end(end) if end else None
+
+    async def find(self, user_id: str, conversation_id: str) -> TurnRecord | None:
+        """The conversation's running turn, or one whose owner has died."""
+        async with redis_faults():
+            fields: Any = await self._redis.hgetall(keys.running(user_id, conversation_id))
+        if b"turn_id" not in fields:
+            return None
+        return TurnRecord(
+            user_id=user_id,
+            conversation_id=conversation_id,
+            **{name: fields[name.encode()].decode() for name in _DESCRIBED},
+        )
+
+    async def renew(self, turns: Sequence[tuple[TurnRecord, bool]]) -> list[Lease]:
+        """Renew the leases of turns, each with whether its owner has a reader; all in one round trip."""
+        async with redis_faults():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for turn, has_reader in turns:
+                    await self._renew(
+                        keys=[
+                            keys.running(turn.user_id, turn.conversation_id),
+                            keys.closed(turn.user_id, turn.turn_id),
+                        ],
+                        args=[turn.turn_id, self._lease_ms, int(has_reader)],
+                        client=pipeline,
+                    )
+                answers = await pipeline.execute()
+            until = {
+                turn.turn_id: int(answer[3])
+                for (turn, _), answer in zip(turns, answers, strict=True)
+                if answer[0] == b"held"
+            }
+            if until:
+                # One that has ended in the meantime is not added again.
+                await self._redis.zadd(keys.RUNNING_TURNS, until, xx=True)
+        return [_lease(answer) for answer in answers]
+
+    async def lapsed(self, limit: int) -> list[str]:
+        """The ids of turns whose leases have run out, or that ended just now; longest ago first."""
+        async with redis_faults():
+            seconds, microseconds = await self._redis.time()
+            now = seconds * 1000 + microseconds // 1000
+            found: Any = await self._redis.zrange(
+                keys.RUNNING_TURNS, 0, now, byscore=True, offset=0, num=limit
+            )
+        return [turn_id.decode() for turn_id in found]
+
+    async def forget(self, *turn_ids: str) -> None:
+        """Nobody needs to look for these turns any more."""
+        if turn_ids:
+            async with redis_faults():
+                await self._redis.zrem(keys.RUNNING_TURNS, *turn_ids)
+
+    async def finish(
+        self,
+        turn: TurnRecord,
+        question: UserMessage,
+        answer: AssistantMessage,
+        end: TurnEnd,
+        *,
+        only_if_lapsed: bool = False,
+    ) -> Closing:
+        """Append both messages and release the conversation, once: a turn that is closed stays as it is."""
+        async with redis_faults():
+            outcome, *rest = await self._finish(
+                keys=[
+                    keys.running(turn.user_id, turn.conversation_id),
+                    keys.closed(turn.user_id, turn.turn_id),
+                    keys.messages(turn.user_id, turn.conversation_id),
+                    keys.conversations(turn.user_id),
+                ],
+                args=[
+                    turn.turn_id,
+                    _encode(end),
+                    int(only_if_lapsed),
+                    self._closed_seconds,
+                    turn.conversation_id,
+                    self._history_max_messages,
+                    self._history_ttl_seconds,
+                    _encode(question),
+                    _encode(answer),
+                ],
+            )
+        return Closing(outcome.decode(), _decode_end(rest[0]) if rest else None)
+
+    async def abandon(
+        self, turn: TurnRecord, *, only_if_lapsed: bool = False
+    ) -> Literal["alive", "read", "unread"]:
+        """Take a start back, as if it had never been; `read`: a reader elsewhere waits for the turn."""
+        async with redis_faults():
+            outcome = await self._abandon(
+                keys=[
+                    keys.running(turn.user_id, turn.conversation_id),
+                    keys.request(turn.user_id, turn.request),
+                    keys.conversations(turn.user_id),
+                    keys.messages(turn.user_id, turn.conversation_id),
+                ],
+                args=[turn.turn_id, turn.conversation_id, int(only_if_lapsed)],
+            )
+        found: Literal["alive", "read", "unread"] = outcome.decode()
+        return found
+
+    async def mark_readers(self, turns: Sequence[TurnAddress], *, seconds: float) -> None:
+        """Tell the owners of turns that readers are here, for this long."""
+        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+            for turn in turns:
+                await self._mark_reader(
+                    keys=[keys.running(turn.user_id, turn.conversation_id)],
+                    args=[turn.turn_id, int(seconds * 1000)],
+                    client=pipeline,
+                )
+            await pipeline.execute()
+
+    async def stop(self, turn: TurnAddress, reason: Literal["stopped", "interrupted"]) -> None:
+        """Ask the turn's owner to stop it; the first to ask says what for."""
+        async with redis_faults():
+            await self._stop(
+                keys=[keys.running(turn.user_id, turn.conversation_id)], args=[turn.turn_id, reason]
+            )
+
+
+_DESCRIBED = ("turn_id", "message", "model", "created_at", "request")
+
+
+def _fields(turn: TurnRecord) -> list[str]:
+    return [
+        part for name in ("message", "model", "created_at", "request") for part in (name, getattr(turn, name))
+    ]
+
+
+def _lease(answer: list[bytes]) -> Lease:
+    match answer:
+        case [b"held", stop, has_remote_reader, _]:
+            return Lease("held", stop.decode(), has_remote_reader == b"1")
+        case [b"closed", end]:
+            return Lease("closed", end=_decode_end(end))
+        case _:
+            return Lease("lost")

@@ -1,0 +1,33 @@
+-- Append both messages of a turn and release its conversation in one step, once, however often it is repeated.
+-- KEYS: running, closed, messages, conversations
+-- ARGV: turn id, the turn's end, whether it must have lapsed (1 or 0), seconds to keep the mark `closed`,
+--       conversation, messages to keep at most, seconds to keep them (0: for ever), user message, assistant message
+-- Returns {'closed', its end}, {'alive'} or {'lost'}.
+local how = redis.call('GET', KEYS[2])
+if how then
+  return {'closed', how}
+end
+local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until')
+if running[1] ~= ARGV[1] then
+  return {'lost'}
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[3] == '1' and tonumber(running[2]) >= now then
+  return {'alive'}
+end
+-- The mark comes after the messages: a script that fails half-way keeps what it has written so far.
+redis.call('RPUSH', KEYS[3], ARGV[8], ARGV[9])
+redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+redis.call('DEL', KEYS[1])
+redis.call('ZADD', KEYS[4], now, ARGV[5])
+-- Messages come in pairs, so an even limit drops whole turns.
+local limit = tonumber(ARGV[6])
+redis.call('LTRIM', KEYS[3], -(limit - limit % 2), -1)
+if tonumber(ARGV[7]) > 0 then
+  redis.call('EXPIRE', KEYS[3], ARGV[7])
+  redis.call('EXPIRE', KEYS[4], ARGV[7])
+else
+  redis.call('PERSIST', KEYS[3])
+end
+return {'closed', ARGV[2]}

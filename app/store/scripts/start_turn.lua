@@ -1,0 +1,43 @@
+-- Start a turn in a conversation, unless one is running there or this request has started one before.
+-- KEYS: running, request, conversations
+-- ARGV: turn id, lease in ms, fingerprint of the request ('': it has no Idempotency-Key), whether a running turn
+--       may be interrupted (1 or 0), seconds to keep the request, conversation, seconds to keep conversations
+--       (0: for ever), then the fields and values that describe the running turn
+-- Returns {'started', lease's end}, {'attached', turn}, {'reused'}, {'busy', turn}, {'lapsed', turn} or {'interrupting', turn}.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[3] ~= '' then
+  local request = redis.call('HMGET', KEYS[2], 'fingerprint', 'turn_id')
+  if request[1] then
+    if request[1] ~= ARGV[3] then
+      return {'reused'}
+    end
+    return {'attached', request[2]}
+  end
+end
+local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until', 'has_reader', 'remote_reader_until')
+if running[1] then
+  if tonumber(running[2]) < now then
+    return {'lapsed', running[1]}
+  end
+  if ARGV[4] == '0' and (running[3] == '1' or tonumber(running[4]) >= now) then
+    return {'busy', running[1]}
+  end
+  redis.call('HSETNX', KEYS[1], 'stop', 'interrupted')
+  return {'interrupting', running[1]}
+end
+redis.call('HSET', KEYS[1], 'turn_id', ARGV[1], 'lease_until', now + ARGV[2], 'has_reader', '1',
+  'remote_reader_until', '0', unpack(ARGV, 8))
+-- Nothing is left for ever, also where no process is left to close it.
+redis.call('EXPIRE', KEYS[1], 86400)
+redis.call('ZADD', KEYS[3], now, ARGV[6])
+if tonumber(ARGV[7]) > 0 then
+  redis.call('EXPIRE', KEYS[3], ARGV[7])
+else
+  redis.call('PERSIST', KEYS[3])
+end
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[2], 'fingerprint', ARGV[3], 'turn_id', ARGV[1])
+  redis.call('EXPIRE', KEYS[2], ARGV[5])
+end
+return {'started', tostring(now + ARGV[2])}

@@ -1,0 +1,54 @@
+"""An answer as it comes together: what is kept of the chunks."""
+
+from typing import Any
+
+from app.llm.chunk import Chunk
+from app.models import AssistantMessage, TurnStatus, now_rfc3339
+
+_CHARS_A_TOKEN = 4
+"""A common rule of thumb for English text; it serves where the backend reported nothing."""
+
+
+class Answer:
+    """Gathers text, finish reason and usage."""
+
+    def __init__(self) -> None:
+        self._content: list[str] = []
+        self.finish_reason: str | None = None
+        self._usage: dict[str, Any] | None = None
+
+    def take(self, chunk: Chunk) -> None:
+        """Note what the chunk brings."""
+        if chunk.content:
+            self._content.append(chunk.content)
+        self.finish_reason = chunk.finish_reason or self.finish_reason
+        self._usage = chunk.usage or self._usage
+
+    def message(self, *, turn_id: str, model: str, status: TurnStatus, prompt_chars: int) -> AssistantMessage:
+        """The answer as it is kept; its usage is estimated where the backend sent none."""
+        content = _text(self._content)
+        return AssistantMessage(
+            content=content,
+            turn_id=turn_id,
+            created_at=now_rfc3339(),
+            status=status,
+            model=model,
+            finish_reason=self.finish_reason,
+            usage=self._usage or _estimate(prompt_chars, len(content)),
+            usage_estimated=self._usage is None,
+        )
+
+
+def _estimate(prompt_chars: int, answer_chars: int) -> dict[str, Any]:
+    prompt_tokens = -(-prompt_chars // _CHARS_A_TOKEN)
+    completion_tokens = -(-answer_chars // _CHARS_A_TOKEN)
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def _text(parts: list[str]) -> str:
+    """Join what came in parts; a surrogate pair split over two of them is one character again."""
+    return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

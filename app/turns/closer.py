@@ -1,0 +1,75 @@
+"""Closes turns that have no owner: those that never came to be, and those whose process has died."""
+
+import structlog
+
+from app.errors import GenerationLost
+from app.llm.chunk import parse_chunk
+from app.models import TurnEnd, TurnRecord, UserMessage
+from app.store.journal import TurnJournal
+from app.store.running import RunningTurns
+from app.turns.answer import Answer
+from app.turns.turn import failed
+
+_log = structlog.get_logger()
+
+
+class TurnCloser:
+    """Does what the owner would have done; doing it twice is harmless.
+
+    Every method raises HistoryUnavailable where Redis does not do its part in time.
+    """
+
+    def __init__(self, running: RunningTurns, journal: TurnJournal) -> None:
+        self._running = running
+        self._journal = journal
+
+    async def abandon(self, turn: TurnRecord, end: TurnEnd, *, only_if_lapsed: bool = False) -> None:
+        """Leave nothing of a start behind; a reader elsewhere that waits for its status is told the end."""
+        outcome = await self._running.abandon(turn, only_if_lapsed=only_if_lapsed)
+        if outcome == "alive":
+            return
+        if outcome == "read":
+            await self._journal.close(turn.turn_id, end)
+        else:
+            await self._journal.discard(turn.turn_id)
+        await self._running.forget(turn.turn_id)
+
+    async def close_by_id(self, turn_id: str) -> None:
+        """Close a turn whose lease has lapsed."""
+        record = await self._journal.record(turn_id)
+        if record is not None:
+            turn = await self._running.find(record.user_id, record.conversation_id)
+            if turn is not None and turn.turn_id == turn_id:
+                await self.close(turn)
+                return
+            # It has been closed, as its conversation is free; its owner died before it wrote the end.
+            end = await self._running.end_of(record.user_id, turn_id)
+            await self._journal.close(turn_id, end or failed(GenerationLost(), "interrupted"))
+        await self._running.forget(turn_id)
+
+    async def close(self, turn: TurnRecord) -> None:
+        """Close a turn if its lease has lapsed; else leave it alone."""
+        journalled = await self._journal.read(turn.turn_id)
+        if journalled is None or not journalled.has_begun:
+            # Its status never went out, so nothing of it may be left behind.
+            await self.abandon(turn, failed(GenerationLost(), "interrupted"), only_if_lapsed=True)
+            return
+        answer = Answer()
+        for event in journalled.events:
+            answer.take(parse_chunk(event))
+        closing = await self._running.finish(
+            turn,
+            UserMessage(turn.message, turn.turn_id, turn.created_at),
+            answer.message(
+                turn_id=turn.turn_id,
+                model=turn.model,
+                status="interrupted",
+                prompt_chars=len(turn.message),
+            ),
+            failed(GenerationLost(), "interrupted"),
+            only_if_lapsed=True,
+        )
+        if closing.end is not None:
+            await self._journal.close(turn.turn_id, closing.end)
+            await self._running.forget(turn.turn_id)
+            _log.warning("closed a turn whose owner is gone", turn_id=turn.turn_id)

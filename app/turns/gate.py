@@ -1,0 +1,121 @@
+"""One turn at a time in a conversation: who may start, who attaches, who makes way."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
+import msgspec
+import stamina
+
+from app.errors import (
+    RETRY_SOON_SECONDS,
+    ConversationBusy,
+    Draining,
+    HistoryUnavailable,
+    IdempotencyKeyReused,
+    TurnNotFound,
+)
+from app.models import Question, TurnRecord
+from app.store.journal import TurnJournal
+from app.store.running import RunningTurns, Start
+from app.turns.closer import TurnCloser
+from app.turns.generation import Generation
+from app.turns.keeper import STOPS, TurnKeeper
+from app.turns.turn import failed
+
+_RETRY_SECONDS = 0.05
+_LEAVE_SECONDS = 60.0
+
+
+class ConversationGate:
+    """Lets a turn into its conversation, once what was there has ended."""
+
+    def __init__(
+        self,
+        generations: Mapping[str, Generation],
+        *,
+        running: RunningTurns,
+        journal: TurnJournal,
+        closer: TurnCloser,
+        keeper: TurnKeeper,
+    ) -> None:
+        self._generations = generations
+        self._running = running
+        self._journal = journal
+        self._closer = closer
+        self._keeper = keeper
+
+    async def enter(self, turn: TurnRecord, question: Question, *, is_draining: bool) -> str | None:
+        """Become the conversation's running turn, or give the turn that this request has started before.
+
+        Raises:
+            ServiceError: Neither is possible now.
+        """
+        while True:
+            found = await self._try(turn, question, is_draining=is_draining)
+            match found.outcome:
+                case "started":
+                    return None
+                case "attached" if await self._has_come_to_be(turn, found.turn_id):
+                    return found.turn_id
+                case "reused":
+                    raise IdempotencyKeyReused
+                case "busy" if not self._is_unread_here(found.turn_id):
+                    raise ConversationBusy(turn_id=found.turn_id)
+                case "busy":
+                    await self._interrupted(found.turn_id)
+                case "interrupting":
+                    await self._interrupted(found.turn_id)
+                case "lapsed":
+                    await self._close_lapsed(turn, found.turn_id)
+
+    async def leave(self, turn: TurnRecord) -> None:
+        """Take a start back, also one that Redis carries out only now that its caller has given up."""
+        with suppress(HistoryUnavailable):  # then the turn's short first lease lapses
+            retrying = stamina.AsyncRetryingCaller(attempts=None, timeout=_LEAVE_SECONDS)
+            await retrying(HistoryUnavailable, self._closer.abandon, turn, failed(HistoryUnavailable()))
+
+    async def _try(self, turn: TurnRecord, question: Question, *, is_draining: bool) -> Start:
+        if is_draining:
+            # What an earlier request has started may still be followed.
+            found = await self._running.find_request(turn, fingerprint=question.fingerprint())
+            if found is None:
+                raise Draining(retry_after=RETRY_SOON_SECONDS)
+            return found
+        return await self._running.start(
+            turn,
+            fingerprint=question.fingerprint(),
+            may_interrupt=question.may_interrupt,
+        )
+
+    async def _has_come_to_be(self, turn: TurnRecord, attached_id: str) -> bool:
+        """Whether the turn of an earlier request can be followed; if it never started, its key is freed."""
+        if await self._journal.record(attached_id) is not None:
+            return True
+        if await self._running.end_of(turn.user_id, attached_id) is not None:
+            raise TurnNotFound(turn_id=attached_id)  # its conversation has been deleted
+        outcome = await self._running.abandon(
+            msgspec.structs.replace(turn, turn_id=attached_id), only_if_lapsed=True
+        )
+        if outcome == "alive":
+            await asyncio.sleep(_RETRY_SECONDS)
+        return False
+
+    def _is_unread_here(self, turn_id: str) -> bool:
+        """Whether its last reader has left only now, so that Redis does not know yet."""
+        generation = self._generations.get(turn_id)
+        return generation is not None and not generation.turn.has_readers and not generation.has_remote_reader
+
+    async def _interrupted(self, turn_id: str) -> None:
+        if (generation := self._generations.get(turn_id)) is not None:
+            generation.cut(STOPS["interrupted"])
+            await generation.turn.ended()
+        else:
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _close_lapsed(self, turn: TurnRecord, lapsed_id: str) -> None:
+        if not self._keeper.may_close():
+            raise ConversationBusy(turn_id=lapsed_id)
+        lapsed = await self._running.find(turn.user_id, turn.conversation_id)
+        if lapsed is not None and lapsed.turn_id == lapsed_id:
+            await self._closer.close(lapsed)

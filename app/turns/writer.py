@@ -1,0 +1,73 @@
+"""Writes the journals of all running turns together, off the tokens' path."""
+
+import asyncio
+
+import structlog
+
+from app.errors import HistoryUnavailable
+from app.store.journal import TurnJournal
+from app.turns.turn import Turn
+
+_INTERVAL_SECONDS = 0.04
+_PAUSE_SECONDS = 0.5
+"""Between attempts while Redis is away."""
+
+_log = structlog.get_logger()
+
+
+class JournalWriter:
+    """Gathers what came in some tens of milliseconds into one pipeline, however many turns are running."""
+
+    def __init__(self, journal: TurnJournal) -> None:
+        self._journal = journal
+        self._waiting: dict[str, Turn] = {}
+        self._has_work = asyncio.Event()
+        self._lock = asyncio.Lock()
+
+    def note(self, turn: Turn) -> None:
+        """Something has been published in this turn."""
+        self._waiting[turn.id] = turn
+        self._has_work.set()
+
+    def forget(self, turn: Turn) -> None:
+        """Nothing is written for this turn any more."""
+        self._waiting.pop(turn.id, None)
+
+    async def flush(self, turn: Turn) -> None:
+        """Write what has not been written yet of this turn, now.
+
+        Raises:
+            HistoryUnavailable: It is still to be written.
+        """
+        self.note(turn)
+        await self._write()
+
+    async def run(self) -> None:
+        """Write until cancelled; what Redis did not take is written when it is back."""
+        is_away = False
+        while True:
+            await self._has_work.wait()
+            await asyncio.sleep(_INTERVAL_SECONDS)
+            try:
+                await self._write()
+                is_away = False
+            except HistoryUnavailable:
+                if not is_away:
+                    _log.warning("the journal waits: Redis does not take it")
+                is_away = True
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _write(self) -> None:
+        # One at a time: two writes of one turn could overtake each other, and Redis refuses the smaller id.
+        async with self._lock:
+            turns, self._waiting = self._waiting, {}
+            self._has_work.clear()
+            batches = {turn.id: (len(turn.events), turn.events[turn.journalled :]) for turn in turns.values()}
+            try:
+                await self._journal.append({id_: batch for id_, batch in batches.items() if batch[1]})
+            except BaseException:
+                self._waiting = turns | self._waiting
+                self._has_work.set()
+                raise
+            for turn in turns.values():
+                turn.journalled = batches[turn.id][0]

@@ -1,0 +1,415 @@
+"""Leaving, coming back and stopping, on the owner's process and on another one."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from tests.live.conftest import Serve
+from tests.support.backend import Backend, Exchange, Script
+from tests.support.chunks import DONE, answer, chunk, event
+from tests.support.sse import Received, chat, events
+
+WORDS = [f"word{n} " for n in range(198)]
+
+
+async def kept(redis: Redis, user: str, conversation: str = "default") -> list[dict[str, Any]]:
+    elements = await redis.lrange(f"chat:{{{user}}}:messages:{conversation}", 0, -1)
+    return [json.loads(element) for element in elements]
+
+
+async def raw(client: httpx.AsyncClient, turn_id: str, after: int | None = None) -> bytes:
+    headers = {} if after is None else {"Last-Event-ID": f"{turn_id}-{after}"}
+    response = await client.get(f"/chat/{turn_id}", headers=headers)
+    assert response.status_code == 200, response.text
+    return b"".join(
+        part + b"\n\n" for part in response.content.split(b"\n\n") if part and not part.startswith(b":")
+    )
+
+
+async def follow(client: httpx.AsyncClient, turn_id: str) -> list[Received]:
+    async with client.stream("GET", f"/chat/{turn_id}") as response:
+        return [each async for each in events(response)]
+
+
+class Held:
+    """A script that sends what it is given and then waits to be told to go on."""
+
+    def __init__(self, *parts: bytes, rest: tuple[bytes, ...] = ()) -> None:
+        self._parts = parts
+        self._rest = rest or (event(chunk(finish_reason="stop")), DONE)
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(*self._parts)
+        await self.go_on.wait()
+        await exchange.send(*self._rest)
+
+
+async def begin(client: httpx.AsyncClient, user: str, **body: Any) -> AsyncGenerator[Received, None]:
+    """Ask, and give the events as they come; the first is the turn's first event."""
+    async with client.stream("POST", "/chat", json={"user_id": user, "message": "Hi", **body}) as response:
+        async for each in events(response):
+            yield each
+
+
+def turn_of(received: Received) -> str:
+    return received.id.rpartition("-")[0]
+
+
+async def test_cut_at_each_position_after_its_end_the_bytes_are_the_same_on_every_process(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(*answer(*WORDS))
+
+    backend.script = script
+    async with serve() as here, serve() as elsewhere:
+        turn_id = turn_of((await chat(here, user_id=user))[0])
+        whole = await raw(here, turn_id)
+        assert whole == await raw(elsewhere, turn_id)
+        frames = whole.split(b"\n\n")[:-1]
+        assert len(frames) == 201
+        for position in range(1, 201):
+            client = here if position % 2 else elsewhere
+            head = b"".join(frame + b"\n\n" for frame in frames[:position])
+            assert head + await raw(client, turn_id, position) == whole
+
+
+async def test_cut_at_each_position_while_it_runs_the_bytes_are_the_same_on_every_process(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        for part in answer(*WORDS):
+            await exchange.send(part)
+            await asyncio.sleep(0.005)
+
+    backend.script = script
+    async with serve() as here, serve() as elsewhere:
+        first = asyncio.Queue[str]()
+
+        async def read() -> None:
+            async for each in begin(here, user):
+                first.put_nowait(turn_of(each))
+
+        reading = asyncio.create_task(read())
+        turn_id = await first.get()
+        tails = await asyncio.gather(
+            *(raw(client, turn_id, position) for position in range(1, 200, 3) for client in (here, elsewhere))
+        )
+        await reading
+        frames = (await raw(here, turn_id)).split(b"\n\n")[:-1]
+    for position, pair in zip(range(1, 200, 3), zip(tails[::2], tails[1::2], strict=True), strict=True):
+        expected = b"".join(frame + b"\n\n" for frame in frames[position:])
+        assert pair == (expected, expected)
+
+
+async def test_a_reader_elsewhere_gets_each_event_before_the_next_is_sent(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    backend.script = held = Held(
+        event(chunk("one")), rest=(event(chunk("two")), event(chunk(finish_reason="stop")))
+    )
+    async with serve() as here, serve() as elsewhere:
+        mine = begin(here, user)
+        turn_id = turn_of(await anext(mine))
+        async with elsewhere.stream("GET", f"/chat/{turn_id}") as response:
+            stream = events(response)
+            assert (await anext(stream)).content == "one"
+            held.go_on.set()
+            assert (await anext(stream)).content == "two"
+            assert [each.data async for each in stream][-1] == "[DONE]"
+        assert [each.data async for each in mine][-1] == "[DONE]"
+
+
+async def test_the_end_as_last_event_is_nothing_more_to_come(serve: Serve, user: str) -> None:
+    async with serve() as client:
+        turn_id = turn_of((await chat(client, user_id=user))[0])
+        for turn in (turn_id, "0" * 32):
+            response = await client.get(f"/chat/{turn}?last_event_id={turn}-end")
+            assert (response.status_code, response.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    "place", ["", "x", "{turn}", "{turn}-0", "{turn}-x", "{turn}--1", "other-1", "{turn}-6"]
+)
+async def test_a_place_that_is_none_of_a_whole_turn_is_refused(serve: Serve, user: str, place: str) -> None:
+    async with serve() as here, serve() as elsewhere:
+        turn_id = turn_of((await chat(here, user_id=user))[0])
+        for client in (here, elsewhere):
+            last_event_id = place.format(turn=turn_id) or "-"
+            response = await client.get(f"/chat/{turn_id}", headers={"Last-Event-ID": last_event_id})
+            assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_last_event_id")
+
+
+async def test_an_unknown_turn_is_a_404(serve: Serve) -> None:
+    async with serve() as client:
+        for method in ("GET", "DELETE"):
+            response = await client.request(method, f"/chat/{'0' * 32}")
+            assert (response.status_code, response.json()["error"]["code"]) == (404, "turn_not_found")
+
+
+async def test_a_turn_that_is_no_longer_kept_is_a_410_with_its_status(
+    serve: Serve, redis: Redis, user: str
+) -> None:
+    async with serve() as client:
+        turn_id = turn_of((await chat(client, user_id=user))[0])
+        await redis.delete(f"chat:turn:{{{turn_id}}}:events")
+        response = await client.get(f"/chat/{turn_id}")
+    assert (response.status_code, response.json()["error"]["code"]) == (410, "turn_expired")
+    assert "complete" in response.json()["error"]["message"]
+
+
+async def test_an_event_that_is_still_to_come_is_waited_for(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    backend.script = held = Held(event(chunk("one")), rest=tuple(answer("two", "three")))
+    async with serve() as here, serve() as elsewhere:
+        mine = begin(here, user)
+        turn_id = turn_of(await anext(mine))
+        waiting = asyncio.create_task(raw(elsewhere, turn_id, 3))
+        held.go_on.set()
+        assert (await waiting).startswith(f"id: {turn_id}-4\n".encode())
+        assert [each.data async for each in mine][-1] == "[DONE]"
+
+
+@pytest.mark.parametrize("process", ["here", "elsewhere"])
+async def test_a_stopped_turn_ends_with_a_last_chunk_and_is_kept(
+    serve: Serve, backend: Backend, redis: Redis, user: str, process: str
+) -> None:
+    backend.script = Held(event(chunk("Hel")))
+    async with serve() as here, serve() as elsewhere:
+        mine = begin(here, user)
+        first = await anext(mine)
+        turn_id = turn_of(first)
+        response = await (here if process == "here" else elsewhere).delete(f"/chat/{turn_id}")
+        assert response.json() == {"turn_id": turn_id, "status": "stopped"}
+        await asyncio.wait_for(backend.completions[0].hung_up.wait(), 1)
+        rest = [each async for each in mine]
+        last = rest[0].json
+        assert (last["id"], last["model"]) == (first.json["id"], first.json["model"])
+        assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+        assert rest[1].data == "[DONE]"
+        assert await follow(elsewhere, turn_id) == [first, *rest]
+        assert (await elsewhere.delete(f"/chat/{turn_id}")).json()["status"] == "stopped"
+    assert [(m["content"], m.get("status")) for m in await kept(redis, user)] == [
+        ("Hi", None),
+        ("Hel", "stopped"),
+    ]
+
+
+async def before_headers(exchange: Exchange) -> None:
+    await exchange.hung_up.wait()
+
+
+async def before_the_first_token(exchange: Exchange) -> None:
+    await exchange.head()
+    await exchange.hung_up.wait()
+
+
+@pytest.mark.parametrize("script", [before_headers, before_the_first_token])
+async def test_a_stop_hangs_up_in_every_phase(
+    serve: Serve, backend: Backend, user: str, script: Script
+) -> None:
+    backend.script = script
+    async with (
+        serve(llm_status_wait_seconds=0.05) as client,
+        client.stream("POST", "/chat", json={"user_id": user, "message": "Hi"}) as response,
+    ):
+        turn_id = response.headers["x-turn-id"]
+        assert (await client.delete(f"/chat/{turn_id}")).json()["status"] == "stopped"
+        await asyncio.wait_for(backend.completions[0].hung_up.wait(), 1)
+        received = [each async for each in events(response)]
+    assert received[0].json["id"] == f"chatcmpl-{turn_id}"
+    assert received[1].data == "[DONE]"
+
+
+async def test_a_turn_that_nobody_reads_is_interrupted_after_the_grace(
+    serve: Serve, backend: Backend, redis: Redis, user: str
+) -> None:
+    backend.script = Held(event(chunk("Hel")))
+    async with serve(resume_grace_seconds=0) as client:
+        mine = begin(client, user)
+        turn_id = turn_of(await anext(mine))
+        await mine.aclose()
+        await asyncio.wait_for(backend.completions[0].hung_up.wait(), 5)
+        received = await follow(client, turn_id)
+    assert received[-1].json["error"]["code"] == "interrupted"
+    assert (await kept(redis, user))[1]["status"] == "interrupted"
+
+
+async def test_a_reader_elsewhere_keeps_a_turn_alive(serve: Serve, backend: Backend, user: str) -> None:
+    backend.script = held = Held(event(chunk("Hel")))
+    async with serve(resume_grace_seconds=1) as here, serve() as elsewhere:
+        mine = begin(here, user)
+        turn_id = turn_of(await anext(mine))
+        theirs = asyncio.create_task(follow(elsewhere, turn_id))
+        await asyncio.sleep(0.2)
+        await mine.aclose()
+        await asyncio.sleep(3)  # well over the grace: that nothing happens can only be waited for
+        assert not backend.completions[0].hung_up.is_set()
+        held.go_on.set()
+        assert (await theirs)[-1].data == "[DONE]"
+
+
+async def test_a_conversation_that_is_read_is_busy_and_another_is_not(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    backend.script = held = Held(event(chunk("Hel")))
+    async with serve() as here, serve() as elsewhere:
+        mine = begin(here, user)
+        turn_id = turn_of(await anext(mine))
+        for client in (here, elsewhere):
+            response = await client.post("/chat", json={"user_id": user, "message": "Hi"})
+            error = response.json()["error"]
+            assert (response.status_code, error["code"], error["turn_id"]) == (
+                409,
+                "conversation_busy",
+                turn_id,
+            )
+        held.go_on.set()
+        assert (await chat(elsewhere, user_id=user, conversation_id="other"))[-1].data == "[DONE]"
+        assert [each.data async for each in mine][-1] == "[DONE]"
+
+
+@pytest.mark.parametrize("process", ["here", "elsewhere"])
+@pytest.mark.parametrize("how", ["it is not read", "it is to be interrupted"])
+async def test_a_new_message_takes_the_conversation_over(
+    serve: Serve, backend: Backend, redis: Redis, user: str, process: str, how: str
+) -> None:
+    backend.script = Held(event(chunk("Hel")))
+    async with serve() as here, serve() as elsewhere:
+        mine = begin(here, user)
+        turn_id = turn_of(await anext(mine))
+        if how == "it is not read":
+            await mine.aclose()
+            await asyncio.sleep(0.3)
+        held = Held(event(chunk("Bye")))
+        held.go_on.set()
+        backend.script = held
+        body = {} if how == "it is not read" else {"if_busy": "interrupt"}
+        client = here if process == "here" else elsewhere
+        second = await chat(client, "Again", user_id=user, **body)
+        assert second[-1].data == "[DONE]"
+        if how == "it is to be interrupted":
+            assert [each async for each in mine][-1].json["error"]["code"] == "interrupted"
+        assert (await follow(here, turn_id))[-1].json["error"]["code"] == "interrupted"
+    prompt = [message["content"] for message in backend.completions[1].body["messages"]]
+    assert prompt[1:] == ["Hi", "Hel", "Again"]
+    assert [m["content"] for m in await kept(redis, user)] == ["Hi", "Hel", "Again", "Bye"]
+
+
+async def test_a_key_that_is_repeated_gives_the_same_turn_live_and_afterwards(
+    serve: Serve, backend: Backend, redis: Redis, user: str
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await asyncio.sleep(0.2)
+        await exchange.head()
+        for part in answer("one", "two"):
+            await exchange.send(part)
+            await asyncio.sleep(0.05)
+
+    backend.script = script
+    key = {"Idempotency-Key": "k1"}
+    async with serve() as here, serve() as elsewhere:
+
+        async def post(client: httpx.AsyncClient, message: str = "Hi") -> httpx.Response:
+            return await client.post("/chat", json={"user_id": user, "message": message}, headers=key)
+
+        responses = await asyncio.gather(*(post(client) for client in (here, elsewhere) * 5))
+        responses.append(await post(elsewhere))
+        assert {response.status_code for response in responses} == {200}
+        assert len({response.content for response in responses}) == 1
+        assert len(backend.completions) == 1
+        other = await post(here, "Another")
+        assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+    assert len(await kept(redis, user)) == 2
+
+
+async def test_a_start_that_failed_is_told_to_all_and_frees_its_key(
+    serve: Serve, backend: Backend, redis: Redis, user: str
+) -> None:
+    async def failing(exchange: Exchange) -> None:
+        await asyncio.sleep(0.5)
+        await exchange.json(500, {"error": {"message": "boom"}})
+
+    backend.script = failing
+    async with serve() as here, serve() as elsewhere:
+
+        async def post(client: httpx.AsyncClient) -> httpx.Response:
+            body = {"user_id": user, "message": "Hi"}
+            return await client.post("/chat", json=body, headers={"Idempotency-Key": "k1"})
+
+        responses = await asyncio.gather(*(post(client) for client in (here, elsewhere, here, elsewhere)))
+        assert [(r.status_code, r.json()["error"]["code"]) for r in responses] == [
+            (502, "upstream_error")
+        ] * 4
+        assert len(backend.completions) == 1
+        backend.script = Held(rest=tuple(answer("fine")))
+        backend.script.go_on.set()
+        assert (await post(elsewhere)).status_code == 200
+    assert len(await kept(redis, user)) == 2
+
+
+async def test_a_deleted_conversation_ends_its_turn_and_stays_deleted(
+    serve: Serve, backend: Backend, redis: Redis, user: str
+) -> None:
+    backend.script = Held(event(chunk("Hel")))
+    async with serve() as here, serve() as elsewhere:
+        done = Held(event(chunk("old")))
+        done.go_on.set()
+        backend.script, held = done, backend.script
+        ended = turn_of((await chat(here, user_id=user))[0])
+        backend.script = held
+        mine = begin(here, user)
+        turn_id = turn_of(await anext(mine))
+        assert (await elsewhere.delete(f"/users/{user}/conversations/default")).status_code == 204
+        assert [each async for each in mine][-1].json["error"]["code"] == "conversation_deleted"
+        await asyncio.wait_for(backend.completions[1].hung_up.wait(), 2)
+        for turn in (ended, turn_id):
+            assert (await here.get(f"/chat/{turn}")).status_code == 404
+        response = await here.get(f"/users/{user}/conversations/default")
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "conversation_not_found")
+        assert (await here.get(f"/users/{user}/conversations")).json()["conversations"] == []
+        assert (await here.delete(f"/users/{user}")).status_code == 204
+    assert await redis.lrange(f"chat:{{{user}}}:messages:default", 0, -1) == []
+
+
+async def test_a_conversation_is_read_backwards_in_pages(serve: Serve, user: str) -> None:
+    async with serve() as client:
+        for n in range(5):
+            await chat(client, f"question {n}", user_id=user)
+        path = f"/users/{user}/conversations/default"
+        pages: list[list[dict[str, Any]]] = []
+        before = ""
+        while True:
+            page = (await client.get(f"{path}?limit=3{before}")).json()
+            pages.insert(0, page["messages"])
+            if page["next_before"] is None:
+                break
+            before = f"&before={page['next_before']}"
+        assert [len(page) for page in pages] == [1, 3, 3, 3]
+        messages = [message for page in pages for message in page]
+        assert [m["content"] for m in messages[::2]] == [f"question {n}" for n in range(5)]
+        for query in ("before=x", "before=%21", "limit=0", "limit=201"):
+            response = await client.get(f"{path}?{query}")
+            assert (response.status_code, response.json()["error"]["code"]) == (422, "validation_error")
+
+
+async def test_without_usage_of_the_backend_an_estimate_is_kept_and_flagged(
+    serve: Serve, backend: Backend, redis: Redis, user: str
+) -> None:
+    backend.script = held = Held(event(chunk("twelve chars")))
+    held.go_on.set()
+    async with serve() as client:
+        await chat(client, user_id=user)
+    reply = (await kept(redis, user))[1]
+    assert reply["usage_estimated"] is True
+    assert reply["usage"]["completion_tokens"] == 3

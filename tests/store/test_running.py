@@ -1,0 +1,192 @@
+"""Who may run a conversation's turn and write its end, on fakeredis."""
+
+import json
+
+import pytest
+from redis.asyncio import Redis
+
+from app.errors import HistoryUnavailable
+from app.models import TurnEnd
+from app.store import keys
+from app.store.running import RunningTurns, TurnAddress
+from tests.store.turns import ANSWER_AT, running_turns, turn, turn_messages
+
+KEY = "chat:{user}:messages:default"
+RUNNING = "chat:{user}:running:default"
+WHOLE = TurnEnd("complete")
+LOST = TurnEnd("interrupted", "generation_lost", "gone")
+
+
+@pytest.fixture
+def running(fake_redis: Redis) -> RunningTurns:
+    return running_turns(fake_redis)
+
+
+async def start(running: RunningTurns, turn_id: str, **kept: str) -> str:
+    return (await running.start(turn(turn_id, **kept), fingerprint="f", may_interrupt=False)).outcome
+
+
+async def complete(running: RunningTurns, *turn_ids: str, **kept: str) -> None:
+    for turn_id in turn_ids:
+        assert await start(running, turn_id, **kept) == "started"
+        await running.finish(turn(turn_id, **kept), *turn_messages(turn_id), WHOLE)
+
+
+async def lapse(redis: Redis) -> None:
+    """Let the lease have run out."""
+    await redis.hset(RUNNING, "lease_until", "1")
+
+
+async def kept(redis: Redis) -> list[str]:
+    return [json.loads(element)["turn_id"] for element in await redis.lrange(KEY, 0, -1)]
+
+
+async def test_a_finished_turn_is_two_elements_of_the_conversations_list(
+    running: RunningTurns, fake_redis: Redis
+) -> None:
+    await complete(running, "t1")
+    assert [json.loads(element) for element in await fake_redis.lrange(KEY, 0, -1)] == [
+        {"role": "user", "content": "Hi", "turn_id": "t1", "created_at": ANSWER_AT},
+        {
+            "role": "assistant",
+            "content": "Hello",
+            "turn_id": "t1",
+            "created_at": ANSWER_AT,
+            "status": "complete",
+            "model": "test-model",
+            "finish_reason": None,
+            "usage": None,
+            "usage_estimated": False,
+        },
+    ]
+
+
+async def test_a_repeated_end_changes_nothing_also_after_other_turns(
+    running: RunningTurns, fake_redis: Redis
+) -> None:
+    await complete(running, "t1", "t2")
+    again = await running.finish(turn("t1"), *turn_messages("t1"), LOST)
+    assert (again.outcome, again.end) == ("closed", WHOLE)
+    assert await kept(fake_redis) == ["t1", "t1", "t2", "t2"]
+
+
+@pytest.mark.parametrize("max_messages", [4, 5])
+async def test_above_the_cap_the_oldest_turns_are_dropped_whole(fake_redis: Redis, max_messages: int) -> None:
+    await complete(running_turns(fake_redis, max_messages=max_messages), "t1", "t2", "t3")
+    assert await kept(fake_redis) == ["t2", "t2", "t3", "t3"]
+
+
+async def test_a_conversation_is_forgotten_some_time_after_its_last_turn(fake_redis: Redis) -> None:
+    await complete(running_turns(fake_redis, ttl_seconds=60), "t1")
+    for key in (KEY, "chat:{user}:conversations"):
+        assert 0 < await fake_redis.ttl(key) <= 60
+
+
+async def test_with_a_ttl_of_zero_it_is_never_forgotten(fake_redis: Redis) -> None:
+    await complete(running_turns(fake_redis, ttl_seconds=60), "t1")
+    await complete(running_turns(fake_redis, ttl_seconds=0), "t2")
+    for key in (KEY, "chat:{user}:conversations"):
+        assert await fake_redis.ttl(key) == -1
+
+
+async def test_users_and_conversations_are_kept_apart_whatever_their_names(
+    running: RunningTurns, fake_redis: Redis
+) -> None:
+    await complete(running, "t1", user_id="a:messages", conversation_id="b")
+    await complete(running, "t2", user_id="a", conversation_id="messages:b")
+    await complete(running, "t3", user_id="{a}", conversation_id="ż b")
+    assert set(await fake_redis.keys("*:messages:*")) - set(await fake_redis.keys("*:closed:*")) == {
+        b"chat:{a%3Amessages}:messages:b",
+        b"chat:{a}:messages:messages%3Ab",
+        b"chat:{%7Ba%7D}:messages:%C5%BC%20b",
+    } | {key for key in await fake_redis.keys("chat:{a%3Amessages}:*") if b":messages:b" in key}
+
+
+async def test_a_conversation_has_one_turn_at_a_time(running: RunningTurns) -> None:
+    assert await start(running, "t1") == "started"
+    second = await running.start(turn("t2"), fingerprint="", may_interrupt=False)
+    assert (second.outcome, second.turn_id) == ("busy", "t1")
+    assert await start(running, "t3", conversation_id="other") == "started"
+
+
+async def test_a_turn_without_readers_makes_way_and_its_owner_is_told(running: RunningTurns) -> None:
+    await start(running, "t1")
+    await running.renew([(turn("t1"), False)])
+    assert await start(running, "t2") == "interrupting"
+    assert (await running.renew([(turn("t1"), False)]))[0].stop == "interrupted"
+
+
+async def test_a_reader_elsewhere_is_a_reader(running: RunningTurns) -> None:
+    await start(running, "t1")
+    await running.renew([(turn("t1"), False)])
+    await running.mark_readers([TurnAddress("user", "default", "t1")], seconds=5)
+    assert await start(running, "t2") == "busy"
+    assert (await running.renew([(turn("t1"), False)]))[0].has_remote_reader
+
+
+async def test_the_first_to_ask_says_what_a_turn_is_stopped_for(running: RunningTurns) -> None:
+    await start(running, "t1")
+    await running.stop(TurnAddress("user", "default", "t1"), "stopped")
+    await running.start(turn("t2"), fingerprint="", may_interrupt=True)
+    assert (await running.renew([(turn("t1"), True)]))[0].stop == "stopped"
+
+
+async def test_a_request_that_is_repeated_attaches_and_another_with_its_key_is_refused(
+    running: RunningTurns,
+) -> None:
+    await start(running, "t1", request="digest")
+    again = await running.start(turn("t2", request="digest"), fingerprint="f", may_interrupt=False)
+    assert (again.outcome, again.turn_id) == ("attached", "t1")
+    other = await running.start(turn("t3", request="digest"), fingerprint="g", may_interrupt=False)
+    assert other.outcome == "reused"
+
+
+async def test_a_start_that_is_taken_back_leaves_no_key(running: RunningTurns, fake_redis: Redis) -> None:
+    record = turn("t1", request="digest")
+    await running.start(record, fingerprint="f", may_interrupt=False)
+    assert await running.abandon(record) == "unread"
+    await running.forget("t1")
+    assert await fake_redis.keys("*") == []
+
+
+async def test_what_another_turn_holds_is_not_taken_back(running: RunningTurns) -> None:
+    await start(running, "t2")
+    await running.abandon(turn("t1"))
+    assert await start(running, "t3") == "busy"
+
+
+async def test_a_lapsed_turn_is_found_and_closed_once(running: RunningTurns, fake_redis: Redis) -> None:
+    await start(running, "t1")
+    await running.renew([(turn("t1"), True)])
+    assert await running.lapsed(10) == []
+    await fake_redis.zadd(keys.RUNNING_TURNS, {"t1": 1})
+    assert await running.lapsed(10) == ["t1"]
+    alive = await running.finish(turn("t1"), *turn_messages("t1"), LOST, only_if_lapsed=True)
+    assert alive.outcome == "alive"
+    await lapse(fake_redis)
+    assert await start(running, "t2") == "lapsed"
+    closed = await running.finish(turn("t1"), *turn_messages("t1", "Hel"), LOST, only_if_lapsed=True)
+    assert (closed.outcome, closed.end) == ("closed", LOST)
+    # The owner was only stopped for a while: it learns that it has lost the turn, and cannot store it again.
+    assert (await running.renew([(turn("t1"), True)]))[0].end == LOST
+    assert (await running.finish(turn("t1"), *turn_messages("t1"), WHOLE)).end == LOST
+    assert await kept(fake_redis) == ["t1", "t1"]
+
+
+async def test_a_lapsed_lease_that_is_renewed_before_anybody_closed_it_is_held_again(
+    running: RunningTurns, fake_redis: Redis
+) -> None:
+    await start(running, "t1")
+    await lapse(fake_redis)
+    assert (await running.renew([(turn("t1"), True)]))[0].outcome == "held"
+    assert await start(running, "t2") == "busy"
+
+
+async def test_an_end_that_redis_refuses_half_way_is_still_to_be_written(
+    running: RunningTurns, fake_redis: Redis
+) -> None:
+    await start(running, "t1")
+    await fake_redis.set(KEY, "of another type")
+    for _ in range(2):
+        with pytest.raises(HistoryUnavailable):
+            await running.finish(turn("t1"), *turn_messages("t1"), WHOLE)

@@ -1,0 +1,39 @@
+"""Turns for tests of the store."""
+
+from redis.asyncio import Redis
+
+from app.models import AssistantMessage, TurnRecord, UserMessage
+from app.store.running import RunningTurns
+
+ANSWER_AT = "2026-01-01T00:00:00.000Z"
+
+
+def running_turns(redis: Redis, *, ttl_seconds: int = 60, max_messages: int = 100) -> RunningTurns:
+    return RunningTurns(
+        redis,
+        lease_seconds=10,
+        closed_seconds=300,
+        history_ttl_seconds=ttl_seconds,
+        history_max_messages=max_messages,
+    )
+
+
+def turn(
+    turn_id: str, *, user_id: str = "user", conversation_id: str = "default", request: str = ""
+) -> TurnRecord:
+    return TurnRecord(
+        turn_id=turn_id,
+        user_id=user_id,
+        conversation_id=conversation_id,
+        message="Hi",
+        model="test-model",
+        created_at=ANSWER_AT,
+        request=request,
+    )
+
+
+def turn_messages(turn_id: str, content: str = "Hello") -> tuple[UserMessage, AssistantMessage]:
+    return (
+        UserMessage("Hi", turn_id, ANSWER_AT),
+        AssistantMessage(content, turn_id, ANSWER_AT, "complete", "test-model"),
+    )
