@@ -39,9 +39,6 @@ from typing import ClassVar, Literal
 
 ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
 
-RETRY_SOON_SECONDS = 2
-"""What a client is told to wait where nothing better is known."""
-
 
 class ServiceError(Exception):
     """A failure with one clear end.
@@ -50,7 +47,7 @@ class ServiceError(Exception):
         message: One sentence for a person. It holds no URL, key, message text or stack trace.
         param: The request's field that is at fault.
         turn_id: The turn that is meant, where there is one.
-        retry_after: Whole seconds after which a retry makes sense.
+        retry_after: Whole seconds after which a retry makes sense, where somebody has said so.
     """
 
     code: ClassVar[str]

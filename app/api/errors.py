@@ -44,6 +44,9 @@ STATUS: Mapping[type[ServiceError], int] = {
 }
 
 _MAX_PARAM_CHARS = 100
+_RETRYABLE = frozenset({429, 503})
+_RETRY_AFTER_SECONDS = 2
+"""What a client is told to wait where nothing better is known."""
 
 _log = structlog.get_logger()
 
@@ -90,10 +93,12 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def _respond(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
     request_id: str = request.state.request_id
-    extra = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    status = STATUS[type(error)]
+    retry_after = error.retry_after or (_RETRY_AFTER_SECONDS if status in _RETRYABLE else None)
+    extra = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return Response(
         error_json(error, request_id),
-        status_code=STATUS[type(error)],
+        status_code=status,
         media_type="application/json",
         headers={**(headers or {}), **extra, "X-Request-Id": request_id, "Cache-Control": "no-store"},
     )

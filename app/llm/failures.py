@@ -8,7 +8,6 @@ import httpx
 import msgspec
 
 from app.errors import (
-    RETRY_SOON_SECONDS,
     ContextLengthExceeded,
     ServiceError,
     UpstreamError,
@@ -46,10 +45,10 @@ def unanswered(error: Exception) -> AttemptFailed:
     cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
     if isinstance(cause, aiohttp.ServerTimeoutError | httpx.TimeoutException):
         return AttemptFailed(
-            _unavailable("The model's backend took too long to connect."), is_retryable=False
+            UpstreamUnavailable("The model's backend took too long to connect."), is_retryable=False
         )
     if isinstance(cause, aiohttp.ClientConnectorError | httpx.ConnectError):
-        return AttemptFailed(_unavailable(), is_retryable=True)
+        return AttemptFailed(UpstreamUnavailable(), is_retryable=True)
     return AttemptFailed(
         UpstreamError("The model's backend closed the connection without an answer."), is_retryable=True
     )
@@ -98,10 +97,6 @@ def _rejected(text: str) -> ServiceError:
     return UpstreamRejected(f"The model's backend rejected the request: {text}" if text else None)
 
 
-def _unavailable(message: str | None = None) -> UpstreamUnavailable:
-    return UpstreamUnavailable(message, retry_after=RETRY_SOON_SECONDS)
-
-
-def _retry_after(headers: httpx.Headers) -> int:
+def _retry_after(headers: httpx.Headers) -> int | None:
     value = headers.get("retry-after", "")
-    return min(int(value), MAX_RETRY_AFTER_SECONDS) if value.isdecimal() else RETRY_SOON_SECONDS
+    return min(int(value), MAX_RETRY_AFTER_SECONDS) if value.isdecimal() else None

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
-from app.errors import RETRY_SOON_SECONDS, HistoryUnavailable
+from app.errors import HistoryUnavailable
 
 
 @asynccontextmanager
@@ -17,7 +17,7 @@ async def redis_faults() -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from error
+        raise HistoryUnavailable from error
 
 
 def load_script(redis: Redis, name: str) -> AsyncScript:

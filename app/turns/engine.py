@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 
 from app.errors import (
-    RETRY_SOON_SECONDS,
     ConversationDeleted,
     Draining,
     HistoryUnavailable,
@@ -127,7 +126,7 @@ class TurnEngine:
             return await self._attach(attached)
         if self.is_draining:  # it has begun in the meantime
             self._in_background(self._gate.leave(turn))
-            raise Draining(retry_after=RETRY_SOON_SECONDS)
+            raise Draining
         reader = generation.turn.open_reader()
         self._own(generation)
         return await self._with_status(generation, reader)
@@ -290,7 +289,7 @@ async def _status(turn: Turn, seconds: float) -> TurnStatus:
         async with asyncio.timeout(seconds):
             return (await turn.ended()).status
     except TimeoutError:
-        raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from None
+        raise HistoryUnavailable from None
 
 
 @asynccontextmanager
@@ -299,7 +298,7 @@ async def _before_stream() -> AsyncIterator[None]:
         async with asyncio.timeout(_BEFORE_STREAM_SECONDS):
             yield
     except TimeoutError:
-        raise HistoryUnavailable(retry_after=RETRY_SOON_SECONDS) from None
+        raise HistoryUnavailable from None
 
 
 def _expired(turn_id: str, status: TurnStatus | None) -> TurnExpired:

@@ -8,7 +8,6 @@ import msgspec
 import stamina
 
 from app.errors import (
-    RETRY_SOON_SECONDS,
     ConversationBusy,
     Draining,
     HistoryUnavailable,
@@ -80,7 +79,7 @@ class ConversationGate:
             # What an earlier request has started may still be followed.
             found = await self._running.find_request(turn, fingerprint=question.fingerprint())
             if found is None:
-                raise Draining(retry_after=RETRY_SOON_SECONDS)
+                raise Draining
             return found
         return await self._running.start(
             turn,

@@ -312,9 +312,9 @@ async def test_a_rejection_that_is_no_json_is_not_passed_on(
     assert caught.value.message == UpstreamRejected.default_message
 
 
-@pytest.mark.parametrize(("sent_value", "expected"), [("7", 7), ("86400", 60), ("soon", 2), (None, 2)])
+@pytest.mark.parametrize(("sent_value", "expected"), [("7", 7), ("86400", 60), ("soon", None), (None, None)])
 async def test_retry_after_is_passed_on_within_bounds(
-    backend: respx.MockRouter, client: LLMClient, sent_value: str | None, expected: int
+    backend: respx.MockRouter, client: LLMClient, sent_value: str | None, expected: int | None
 ) -> None:
     headers = {} if sent_value is None else {"Retry-After": sent_value}
     backend.post("/chat/completions").respond(429, headers=headers)

@@ -54,6 +54,12 @@ async def test_conversations_are_listed_newest_first_in_pages(fake_redis: Redis)
     assert times == sorted(times, reverse=True)
 
 
+async def test_a_conversation_that_has_lapsed_is_listed_no_more(fake_redis: Redis) -> None:
+    await fake_redis.zadd("chat:{user}:conversations", {"long-ago": 1})
+    await add(fake_redis, "t1")
+    assert await repository(fake_redis).conversation_ids("user") == ["default"]
+
+
 async def test_a_running_question_is_shown_before_it_is_kept(fake_redis: Redis) -> None:
     await running_turns(fake_redis).start(turn("t1"), fingerprint="", may_interrupt=False)
     history = repository(fake_redis)

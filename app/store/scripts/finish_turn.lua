@@ -27,6 +27,8 @@ redis.call('LTRIM', KEYS[3], -(limit - limit % 2), -1)
 if tonumber(ARGV[7]) > 0 then
   redis.call('EXPIRE', KEYS[3], ARGV[7])
   redis.call('EXPIRE', KEYS[4], ARGV[7])
+  -- Conversations whose messages have lapsed by now.
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[7] * 1000)
 else
   redis.call('PERSIST', KEYS[3])
 end
