@@ -18,8 +18,8 @@ from app.errors import (
     TurnNotFound,
     error_for,
 )
-from app.llm.client import CompletionRequest, LLMClient
-from app.models import Message, Question, TurnRecord, TurnStatus, now_rfc3339
+from app.llm.client import LLMClient
+from app.models import Question, TurnRecord, TurnStatus, now_rfc3339
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns, TurnAddress
@@ -27,7 +27,7 @@ from app.turns.closer import TurnCloser
 from app.turns.gate import ConversationGate
 from app.turns.generation import STORE_WAIT_SECONDS, Generation
 from app.turns.keeper import READER_MARK_SECONDS, STOPS, TurnKeeper
-from app.turns.prompt import build_prompt
+from app.turns.prompt import build_request
 from app.turns.tail import JournalTail
 from app.turns.tasks import cancel, supervise
 from app.turns.turn import Reader, Turn, failed
@@ -147,12 +147,12 @@ class TurnEngine:
                 if record is None:
                     raise TurnNotFound(turn_id=turn_id)
                 address = TurnAddress(record.user_id, record.conversation_id, turn_id)
+                if record.status is None:
+                    await self._running.mark_readers([address], seconds=READER_MARK_SECONDS)
                 try:
                     reader = await self._tail.open_reader(address, after)
                 except TurnExpired:
                     raise _expired(turn_id, record.status) from None
-                if reader.turn.end is None:
-                    await self._running.mark_readers([address], seconds=READER_MARK_SECONDS)
         end = reader.turn.end
         if end is not None and end.code is None and after > len(reader.turn.events):
             reader.close()
@@ -225,23 +225,13 @@ class TurnEngine:
             Turn(turn.turn_id, on_readers_changed=lambda: self._keeper.touch(turn.turn_id)),
             turn,
             question,
-            self._completion(question, history),
+            build_request(question, history, system_prompt=self._system_prompt, max_tokens=self._max_tokens),
             llm=self._llm,
             running=self._running,
             journal=self._journal,
             writer=self._writer,
             closer=self._closer,
             store_retry_seconds=self._store_retry_seconds,
-        )
-
-    def _completion(self, question: Question, history: list[Message]) -> CompletionRequest:
-        sampling = dict(question.sampling)
-        asked = sampling.pop("max_tokens", self._max_tokens)
-        return CompletionRequest(
-            model=question.model,
-            messages=build_prompt(self._system_prompt, history, question.message),
-            max_tokens=min(asked, self._max_tokens),
-            sampling=sampling,
         )
 
     def _own(self, generation: Generation) -> None:

@@ -2,7 +2,22 @@
 
 from collections.abc import Iterable
 
-from app.models import AssistantMessage, Message
+from app.llm.client import CompletionRequest
+from app.models import AssistantMessage, Message, Question
+
+
+def build_request(
+    question: Question, history: Iterable[Message], *, system_prompt: str | None, max_tokens: int
+) -> CompletionRequest:
+    """The request for an answer, which may be shorter than `max_tokens` but not longer."""
+    sampling = dict(question.sampling)
+    asked = sampling.pop("max_tokens", max_tokens)
+    return CompletionRequest(
+        model=question.model,
+        messages=build_prompt(system_prompt, history, question.message),
+        max_tokens=min(asked, max_tokens),
+        sampling=sampling,
+    )
 
 
 def build_prompt(system_prompt: str | None, history: Iterable[Message], message: str) -> list[dict[str, str]]:
