@@ -14,12 +14,12 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.live.conftest import Serve
-from tests.live.test_resume import Held, begin, follow, kept, raw, turn_of
-from tests.live.test_store_away import frozen
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.process import started
 from tests.support.sse import Received, chat, events
+from tests.support.store import frozen, kept
+from tests.support.turns import Held, begin, follow, raw, turn_of
 
 LEASE_SECONDS = 3
 KILLS = int(os.environ.get("TEST_KILLS", "5"))

@@ -1,6 +1,5 @@
 """The service as a process: what stops its start, and how it ends."""
 
-import asyncio
 import signal
 import socket
 import sys
@@ -9,10 +8,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.backend import Backend, Exchange
-from tests.support.chunks import DONE, chunk, event
+from tests.support.backend import Backend
+from tests.support.chunks import chunk, event
 from tests.support.process import ROOT, run_to_end, started
 from tests.support.sse import Received, events
+from tests.support.turns import Held
 
 WITHOUT = "import runpy, sys; sys.modules[{!r}] = None; runpy.run_module('app', run_name='__main__')"
 
@@ -106,24 +106,11 @@ async def test_the_environment_wins_over_the_file_also_with_an_empty_value(
     assert backend.completions[0].body["messages"][0]["content"] == "From file."
 
 
-class HeldAnswer:
-    """A script that sends a first word, and the rest when it is told to."""
-
-    def __init__(self) -> None:
-        self.go_on = asyncio.Event()
-
-    async def __call__(self, exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(event(chunk("Hel")))
-        await self.go_on.wait()
-        await exchange.send(event(chunk("lo")), event(chunk(finish_reason="stop")), DONE)
-
-
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 async def test_on_a_signal_running_turns_end_and_new_ones_are_refused(
     tmp_path: Path, backend: Backend, valkey_url: str, stop: signal.Signals
 ) -> None:
-    backend.script = answer = HeldAnswer()
+    backend.script = answer = Held(event(chunk("Hel")))
     ask = {"user_id": f"drain-{stop.name}", "message": "Hi"}
     async with started(tmp_path, llm_base_url=backend.url, llm_model="m", redis_url=valkey_url) as (
         service,
@@ -148,7 +135,7 @@ async def test_on_a_signal_running_turns_end_and_new_ones_are_refused(
 async def test_a_turn_that_may_not_end_is_stored_and_its_reader_told(
     tmp_path: Path, backend: Backend, valkey_url: str, how: str
 ) -> None:
-    backend.script = HeldAnswer()
+    backend.script = Held(event(chunk("Hel")))
     user = f"interrupted-{how.replace(' ', '-')}"
     async with started(
         tmp_path,

@@ -1,8 +1,6 @@
 """Leaving, coming back and stopping, on the owner's process and on another one."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -11,55 +9,12 @@ from redis.asyncio import Redis
 
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange, Script
-from tests.support.chunks import DONE, answer, chunk, event
-from tests.support.sse import Received, chat, events
+from tests.support.chunks import answer, chunk, event
+from tests.support.sse import chat, events
+from tests.support.store import kept
+from tests.support.turns import Held, begin, follow, raw, turn_of
 
 WORDS = [f"word{n} " for n in range(198)]
-
-
-async def kept(redis: Redis, user: str, conversation: str = "default") -> list[dict[str, Any]]:
-    elements = await redis.lrange(f"chat:{{{user}}}:messages:{conversation}", 0, -1)
-    return [json.loads(element) for element in elements]
-
-
-async def raw(client: httpx.AsyncClient, turn_id: str, after: int | None = None) -> bytes:
-    headers = {} if after is None else {"Last-Event-ID": f"{turn_id}-{after}"}
-    response = await client.get(f"/chat/{turn_id}", headers=headers)
-    assert response.status_code == 200, response.text
-    return b"".join(
-        part + b"\n\n" for part in response.content.split(b"\n\n") if part and not part.startswith(b":")
-    )
-
-
-async def follow(client: httpx.AsyncClient, turn_id: str) -> list[Received]:
-    async with client.stream("GET", f"/chat/{turn_id}") as response:
-        return [each async for each in events(response)]
-
-
-class Held:
-    """A script that sends what it is given and then waits to be told to go on."""
-
-    def __init__(self, *parts: bytes, rest: tuple[bytes, ...] = ()) -> None:
-        self._parts = parts
-        self._rest = rest or (event(chunk(finish_reason="stop")), DONE)
-        self.go_on = asyncio.Event()
-
-    async def __call__(self, exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(*self._parts)
-        await self.go_on.wait()
-        await exchange.send(*self._rest)
-
-
-async def begin(client: httpx.AsyncClient, user: str, **body: Any) -> AsyncGenerator[Received, None]:
-    """Ask, and give the events as they come; the first is the turn's first event."""
-    async with client.stream("POST", "/chat", json={"user_id": user, "message": "Hi", **body}) as response:
-        async for each in events(response):
-            yield each
-
-
-def turn_of(received: Received) -> str:
-    return received.id.rpartition("-")[0]
 
 
 async def test_cut_at_each_position_after_its_end_the_bytes_are_the_same_on_every_process(

@@ -1,36 +1,19 @@
 """Redis frozen or gone, at the start and at the end of a turn: a clear end, and nothing lost or doubled."""
 
 import asyncio
-import json
-import os
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
 
 from app.turns import generation
 from tests.live.conftest import Serve
-from tests.support.backend import Backend, Exchange
-from tests.support.chunks import DONE, chunk, event
+from tests.support.backend import Backend
+from tests.support.chunks import chunk, event
 from tests.support.sse import Received, chat, events
-
-KEY = "chat:{user}:messages:default"
-
-
-@asynccontextmanager
-async def frozen(url: str) -> AsyncIterator[None]:
-    """A store that takes connections and answers nothing."""
-    async with Redis.from_url(url) as redis:
-        pid = (await redis.info("server"))["process_id"]
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+from tests.support.store import frozen, kept
+from tests.support.turns import Held
 
 
 def refused() -> str:
@@ -38,9 +21,9 @@ def refused() -> str:
         return f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
 
 
-async def kept(url: str) -> list[dict[str, str]]:
+async def contents(url: str) -> list[str]:
     async with Redis.from_url(url) as redis:
-        return [json.loads(element) for element in await redis.lrange(KEY, 0, -1)]
+        return [message["content"] for message in await kept(redis, "user")]
 
 
 async def test_a_refused_store_is_a_503_within_three_seconds_and_the_process_stays_alive(
@@ -70,23 +53,10 @@ async def test_a_frozen_store_is_one_too_and_the_backend_is_not_asked(
     assert backend.completions == []
 
 
-class Answer:
-    """Sends one word, and the rest once the store has been dealt with."""
-
-    def __init__(self) -> None:
-        self.go_on = asyncio.Event()
-
-    async def __call__(self, exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(event(chunk("Hello")))
-        await self.go_on.wait()
-        await exchange.send(event(chunk(finish_reason="stop")), DONE)
-
-
 async def test_an_end_that_meets_a_frozen_store_waits_for_it_and_is_stored_once(
     serve: Serve, backend: Backend, own_store: str
 ) -> None:
-    backend.script = answer = Answer()
+    backend.script = answer = Held(event(chunk("Hello")))
     received: list[Received] = []
     async with (
         serve(redis_url=own_store) as client,
@@ -102,14 +72,14 @@ async def test_an_end_that_meets_a_frozen_store_waits_for_it_and_is_stored_once(
             assert not (await asyncio.wait({end}, timeout=2.5))[0]
         received.append(await end)
     assert received[-1].data == "[DONE]"
-    assert [message["content"] for message in await kept(own_store)] == ["Hi", "Hello"]
+    assert await contents(own_store) == ["Hi", "Hello"]
 
 
 async def test_a_store_that_does_not_come_back_in_time_is_told_and_the_turn_is_stored_all_the_same(
     serve: Serve, backend: Backend, own_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "STORE_WAIT_SECONDS", 0.2)
-    backend.script = answer = Answer()
+    backend.script = answer = Held(event(chunk("Hello")))
     async with serve(redis_url=own_store) as client:
         async with client.stream("POST", "/chat", json={"user_id": "user", "message": "Hi"}) as response:
             stream = events(response)
@@ -118,9 +88,9 @@ async def test_a_store_that_does_not_come_back_in_time_is_told_and_the_turn_is_s
                 answer.go_on.set()
                 rest = [each async for each in stream]
         assert rest[-1].json["error"]["code"] == "history_unavailable"
-        while len(messages := await kept(own_store)) < 2:
+        while not (stored := await contents(own_store)):
             await asyncio.sleep(0.02)
-        assert [message["content"] for message in messages] == ["Hi", "Hello"]
+        assert stored == ["Hi", "Hello"]
         # The next turn sees it, once.
         answer.go_on.set()
         await chat(client)

@@ -19,11 +19,7 @@ from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.service import settings_for
 from tests.support.sse import Received, chat, events
-
-
-async def kept(redis: Redis, user: str) -> list[dict[str, Any]]:
-    elements = await redis.lrange(f"chat:{{{user}}}:messages:default", 0, -1)
-    return [json.loads(element) for element in elements]
+from tests.support.store import kept
 
 
 def ask(user: str) -> dict[str, str]:

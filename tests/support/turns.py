@@ -1,0 +1,54 @@
+"""Turns as a client lives through them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+
+from tests.support.backend import Exchange
+from tests.support.chunks import DONE, chunk, event
+from tests.support.sse import Received, events
+
+
+async def raw(client: httpx.AsyncClient, turn_id: str, after: int | None = None) -> bytes:
+    """The bytes of a turn, or of what came after an event of it; comments are left out."""
+    headers = {} if after is None else {"Last-Event-ID": f"{turn_id}-{after}"}
+    response = await client.get(f"/chat/{turn_id}", headers=headers)
+    assert response.status_code == 200, response.text
+    return b"".join(
+        part + b"\n\n" for part in response.content.split(b"\n\n") if part and not part.startswith(b":")
+    )
+
+
+async def follow(client: httpx.AsyncClient, turn_id: str) -> list[Received]:
+    """A turn from its start to its end."""
+    async with client.stream("GET", f"/chat/{turn_id}") as response:
+        return [each async for each in events(response)]
+
+
+class Held:
+    """A script that sends what it is given and then waits to be told to go on."""
+
+    def __init__(self, *parts: bytes, rest: tuple[bytes, ...] = ()) -> None:
+        self._parts = parts
+        self._rest = rest or (event(chunk(finish_reason="stop")), DONE)
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(*self._parts)
+        await self.go_on.wait()
+        await exchange.send(*self._rest)
+
+
+async def begin(client: httpx.AsyncClient, user: str, **body: Any) -> AsyncGenerator[Received, None]:
+    """Ask, and give the events as they come; the first is the turn's first event."""
+    async with client.stream("POST", "/chat", json={"user_id": user, "message": "Hi", **body}) as response:
+        async for each in events(response):
+            yield each
+
+
+def turn_of(received: Received) -> str:
+    """The turn that an event is of."""
+    return received.id.rpartition("-")[0]
