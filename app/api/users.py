@@ -59,8 +59,11 @@ async def read_conversation(
     before: str | None = None,
 ) -> ConversationPage:
     """A conversation's messages, oldest first: the newest ones, or those before an earlier page."""
-    messages = await history.messages(user_id, conversation_id)
+    # In this order: a turn that ends in between is in both, and then no longer active.
     active_turn = await history.active_turn(user_id, conversation_id)
+    messages = await history.messages(user_id, conversation_id)
+    if active_turn is not None and any(active_turn.turn_id == message.turn_id for message in messages):
+        active_turn = None
     if not messages and active_turn is None:
         raise errors.ConversationNotFound
     end = len(messages) if before is None else _position(messages, _decode_place(before, tuple[str, str]))

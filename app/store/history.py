@@ -86,29 +86,28 @@ class HistoryRepository:
             names: Any = await self._redis.zrange(keys.conversations(user_id), 0, -1)
         return [name.decode() for name in names]
 
-    async def delete(self, user_id: str, conversation_id: str, end: TurnEnd) -> list[str]:
-        """Erase a conversation; its running turn is closed with `end`.
-
-        Returns:
-            The ids of its turns, the running one included: what their journals hold is still to be erased.
-        """
-        running_key = keys.running(user_id, conversation_id)
+    async def turn_ids(self, user_id: str, conversation_id: str) -> tuple[list[str], str]:
+        """The ids of a conversation's turns, and of them the running one's; empty: none is running."""
         messages = await self.messages(user_id, conversation_id)
         async with redis_faults():
-            while True:
-                running: Any = await self._redis.hget(running_key, "turn_id")
-                turn_id = running.decode() if running else ""
-                if await self._delete(
-                    keys=[
-                        running_key,
-                        keys.messages(user_id, conversation_id),
-                        keys.conversations(user_id),
-                        keys.closed(user_id, turn_id),
-                    ],
-                    args=[conversation_id, turn_id, _encode(end), self._closed_seconds],
-                ):
-                    break
-        return [*dict.fromkeys(message.turn_id for message in messages), *([turn_id] if turn_id else [])]
+            running: Any = await self._redis.hget(keys.running(user_id, conversation_id), "turn_id")
+        running_id = running.decode() if running else ""
+        kept = dict.fromkeys(message.turn_id for message in messages)
+        return [*kept, *([running_id] if running_id else [])], running_id
+
+    async def delete(self, user_id: str, conversation_id: str, running_id: str, end: TurnEnd) -> bool:
+        """Erase a conversation, closing its running turn with `end`; False: another turn is running."""
+        async with redis_faults():
+            is_done = await self._delete(
+                keys=[
+                    keys.running(user_id, conversation_id),
+                    keys.messages(user_id, conversation_id),
+                    keys.conversations(user_id),
+                    keys.closed(user_id, running_id),
+                ],
+                args=[conversation_id, running_id, _encode(end), self._closed_seconds],
+            )
+        return bool(is_done)
 
     async def probe(self) -> None:
         """See whether Redis answers."""

@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from app.errors import GenerationLost
 from app.models import TurnEnd, TurnStatus
 from app.store import keys
 from app.store.faults import load_script, redis_faults
@@ -23,6 +24,8 @@ _UNFINISHED_SECONDS = 24 * 3600
 _END_ID = f"{2**64 - 1}-{2**64 - 1}"
 _CREATED_ID = "0-1"
 _BEGUN_ID = "0-2"
+
+_LOST = TurnEnd("interrupted", GenerationLost.code, GenerationLost.default_message)
 
 _encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
@@ -43,6 +46,19 @@ class Journalled(NamedTuple):
     end: TurnEnd | None
     has_begun: bool
     """Whether the turn's status is out."""
+
+
+class Place(NamedTuple):
+    """How far a reader is: the number of its last event, and whether it knows that the status is out."""
+
+    last: int
+    has_begun: bool
+
+    def cursor(self) -> str:
+        """The id of the last entry that it needs no more."""
+        if self.last:
+            return f"{self.last}-0"
+        return _BEGUN_ID if self.has_begun else _CREATED_ID
 
 
 class TurnJournal:
@@ -71,7 +87,7 @@ class TurnJournal:
             pipeline.expire(record, _UNFINISHED_SECONDS + EXPIRED_SECONDS)
             pipeline.xadd(events, {"created": ""}, id=_CREATED_ID)
             pipeline.expire(events, _UNFINISHED_SECONDS)
-            await pipeline.execute()
+            _check(await pipeline.execute(raise_on_error=False))
 
     async def discard(self, turn_id: str) -> None:
         """Take a journal back, as if it had never been."""
@@ -83,14 +99,10 @@ class TurnJournal:
 
         What was written already, and what comes after an end, changes nothing.
         """
-        async with redis_faults():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for turn_id, (last, events) in batches.items():
-                    pipeline.xadd(keys.events(turn_id), {"z": _pack(events)}, id=f"{last}-0", nomkstream=True)
-                answers = await pipeline.execute(raise_on_error=False)
-            for answer in answers:
-                if isinstance(answer, Exception) and not _is_refused_id(answer):
-                    raise answer
+        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+            for turn_id, (last, events) in batches.items():
+                pipeline.xadd(keys.events(turn_id), {"z": _pack(events)}, id=f"{last}-0", nomkstream=True)
+            _check(await pipeline.execute(raise_on_error=False))
 
     async def mark_begun(self, turn_id: str) -> None:
         """Note that the turn's status is out: from now on its question is kept, whatever becomes of it."""
@@ -143,29 +155,41 @@ class TurnJournal:
             entries: Any = await self._redis.xrange(keys.events(turn_id))
         return _journalled(entries) if entries else None
 
-    async def tail(self, cursors: Mapping[str, str], *, block_ms: int) -> dict[str, Journalled]:
-        """What has come after each turn's cursor; waits for a first entry for up to `block_ms`."""
-        streams: dict[Any, Any] = {keys.events(turn_id): cursor for turn_id, cursor in cursors.items()}
-        turn_ids = dict(zip(streams, cursors, strict=True))
+    async def tail(self, places: Mapping[str, Place], *, block_ms: int) -> dict[str, Journalled]:
+        """What has come after each turn's place; waits for a first entry for up to `block_ms`."""
+        streams: dict[Any, Any] = {keys.events(turn_id): place.cursor() for turn_id, place in places.items()}
+        turn_ids = dict(zip(streams, places, strict=True))
         async with redis_faults():
             answer: Any = await self._redis.xread(streams, block=block_ms)
-        return {turn_ids[key.decode()]: _journalled(entries) for key, entries in answer or ()}
+        arrived = ((turn_ids[key.decode()], entries) for key, entries in answer or ())
+        return {turn_id: _journalled(entries, have=places[turn_id].last) for turn_id, entries in arrived}
+
+    async def missing(self, turn_ids: Sequence[str]) -> list[str]:
+        """Those of the turns whose journals are gone, so that nothing can come of them."""
+        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+            for turn_id in turn_ids:
+                pipeline.exists(keys.events(turn_id))
+            found = await pipeline.execute()
+        return [turn_id for turn_id, exists in zip(turn_ids, found, strict=True) if not exists]
 
 
-def cursor(last: int, *, has_begun: bool) -> str:
-    """The place behind the event of this number."""
-    if last:
-        return f"{last}-0"
-    return _BEGUN_ID if has_begun else _CREATED_ID
+def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], *, have: int = 0) -> Journalled:
+    """What the entries add to the events that a reader has.
 
-
-def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> Journalled:
+    An entry may overlap the one before it: where a write's reply was lost, its events came again with more.
+    """
     events: list[bytes] = []
     end = None
     has_begun = False
-    for _, fields in entries:
+    for entry_id, fields in entries:
         if b"z" in fields:
-            events += _unpack(fields[b"z"])
+            batch = _unpack(fields[b"z"])
+            fresh = int(entry_id.partition(b"-")[0]) - have - len(events)
+            if fresh > len(batch):
+                # Redis has lost what came before, as in a failover: nothing is told out of order.
+                return Journalled(events, _LOST, has_begun=True)
+            if fresh > 0:
+                events += batch[-fresh:]
         elif b"end" in fields:
             end = _decode_end(fields[b"end"])
         elif b"begun" in fields:
@@ -181,6 +205,13 @@ def _pack(events: Sequence[bytes]) -> bytes:
 
 def _unpack(packed: bytes) -> list[bytes]:
     return zlib.decompress(packed, wbits=-12).split(b"\n")
+
+
+def _check(answers: Sequence[Any]) -> None:
+    """Raise what is wrong; that an entry is there already is not."""
+    for answer in answers:
+        if isinstance(answer, Exception) and not _is_refused_id(answer):
+            raise answer
 
 
 def _is_refused_id(error: Exception) -> bool:

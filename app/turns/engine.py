@@ -36,6 +36,7 @@ from app.turns.writer import JournalWriter
 _BEFORE_STREAM_SECONDS = 2.5
 """One deadline for all work in Redis before a stream."""
 _LAST_STORE_SECONDS = STORE_WAIT_SECONDS + 2
+_POLL_SECONDS = 0.1
 
 DELETED = failed(ConversationDeleted(), "interrupted")
 
@@ -69,7 +70,7 @@ class TurnEngine:
         self._generations: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer = JournalWriter(journal)
-        self._tail = JournalTail(journal)
+        self._tail = JournalTail(journal, running)
         self._closer = TurnCloser(running, journal)
         self._keeper = TurnKeeper(
             self._generations,
@@ -184,12 +185,17 @@ class TurnEngine:
     async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
         """Erase a conversation, its running turn and what is kept of its turns."""
         async with _before_stream():
-            turn_ids = await self._history.delete(user_id, conversation_id, DELETED)
-            for turn_id in turn_ids:
-                if (generation := self._generations.get(turn_id)) is not None:
-                    generation.lose(DELETED)
-            await self._journal.erase(turn_ids, DELETED)
-            await self._running.forget(*turn_ids)
+            while True:
+                turn_ids, running_id = await self._history.turn_ids(user_id, conversation_id)
+                # First: what is left of a deletion that fails half-way is found again by the next one.
+                await self._journal.erase(turn_ids, DELETED)
+                for turn_id in turn_ids:
+                    if (generation := self._generations.get(turn_id)) is not None:
+                        generation.lose(DELETED)
+                is_done = await self._history.delete(user_id, conversation_id, running_id, DELETED)
+                await self._running.forget(*turn_ids)
+                if is_done:
+                    return
 
     async def delete_user(self, user_id: str) -> None:
         """Erase all text that is kept about a user."""
@@ -203,7 +209,7 @@ class TurnEngine:
         self.is_draining = True
         with anyio.move_on_after(grace_seconds):
             hurry = asyncio.create_task(self._hurry.wait())
-            running = asyncio.create_task(self._wait_for_running(None))
+            running = asyncio.create_task(self._wait_for_readers())
             await asyncio.wait({hurry, running}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         running.cancel()
@@ -268,6 +274,12 @@ class TurnEngine:
             reader.close()
             raise error_for(turn.end.code, turn.end.message, turn_id=turn_id)
         return reader
+
+    async def _wait_for_readers(self) -> None:
+        """Until the turns that run here have ended, and those that run elsewhere and are read here."""
+        await self._wait_for_running(None)
+        while self._tail.read_turns():  # noqa: ASYNC110 - once a process, and nobody else waits for it
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _wait_for_running(self, seconds: float | None) -> None:
         if self._tasks:

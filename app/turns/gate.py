@@ -24,6 +24,8 @@ from app.turns.turn import failed
 
 _RETRY_SECONDS = 0.05
 _LEAVE_SECONDS = 60.0
+_MAKE_WAY_SECONDS = 2.0
+"""How long a turn that is to make way may take; below the deadline for all that comes before a stream."""
 
 
 class ConversationGate:
@@ -50,6 +52,8 @@ class ConversationGate:
         Raises:
             ServiceError: Neither is possible now.
         """
+        now = asyncio.get_running_loop().time
+        give_up = now() + _MAKE_WAY_SECONDS
         while True:
             found = await self._try(turn, question, is_draining=is_draining)
             match found.outcome:
@@ -61,10 +65,10 @@ class ConversationGate:
                     raise IdempotencyKeyReused
                 case "busy" if not self._is_unread_here(found.turn_id):
                     raise ConversationBusy(turn_id=found.turn_id)
-                case "busy":
-                    await self._interrupted(found.turn_id)
-                case "interrupting":
-                    await self._interrupted(found.turn_id)
+                case "busy" | "interrupting":
+                    if now() > give_up:
+                        raise ConversationBusy(turn_id=found.turn_id)
+                    await self._make_way(found.turn_id)
                 case "lapsed":
                     await self._close_lapsed(turn, found.turn_id)
 
@@ -105,12 +109,10 @@ class ConversationGate:
         generation = self._generations.get(turn_id)
         return generation is not None and not generation.turn.has_readers and not generation.has_remote_reader
 
-    async def _interrupted(self, turn_id: str) -> None:
+    async def _make_way(self, turn_id: str) -> None:
         if (generation := self._generations.get(turn_id)) is not None:
             generation.cut(STOPS["interrupted"])
-            await generation.turn.ended()
-        else:
-            await asyncio.sleep(_RETRY_SECONDS)
+        await asyncio.sleep(_RETRY_SECONDS)
 
     async def _close_lapsed(self, turn: TurnRecord, lapsed_id: str) -> None:
         if not self._keeper.may_close():

@@ -100,6 +100,9 @@ class Generation:
             end = await self._relay()
             if self._is_lost:
                 self.turn.close(end)
+                # Where the conversation was deleted while the turn started, its journal is still open.
+                with suppress(HistoryUnavailable):
+                    await self._journal.close(self.turn.id, end)
             elif end.code is not None and not self.turn.has_begun:
                 await self._abandon(end)
             else:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from app.errors import HistoryUnavailable, TurnExpired
-from app.store.journal import Journalled, TurnJournal, cursor
-from app.store.running import TurnAddress
-from app.turns.turn import Reader, Turn
+from app.errors import GenerationLost, HistoryUnavailable, TurnExpired
+from app.store.journal import Journalled, Place, TurnJournal
+from app.store.running import RunningTurns, TurnAddress
+from app.turns.turn import Reader, Turn, failed
 
 _BLOCK_MS = 200
 _PAUSE_SECONDS = 0.2
@@ -26,8 +26,9 @@ class _Mirror:
 class JournalTail:
     """Follows all journals that have readers on this process with one command at a time."""
 
-    def __init__(self, journal: TurnJournal) -> None:
+    def __init__(self, journal: TurnJournal, running: RunningTurns) -> None:
         self._journal = journal
+        self._running = running
         self._mirrors: dict[str, _Mirror] = {}
         self._has_mirrors = asyncio.Event()
 
@@ -61,30 +62,39 @@ class JournalTail:
         """Follow until cancelled; after a failure it goes on where it was."""
         is_away = False
         while True:
-            self._drop_unread()
             await self._has_mirrors.wait()
-            cursors = {
-                turn_id: cursor(len(mirror.turn.events), has_begun=mirror.turn.has_begun)
-                for turn_id, mirror in self._mirrors.items()
-            }
             try:
-                arrived = await self._journal.tail(cursors, block_ms=_BLOCK_MS)
+                await self._follow()
                 is_away = False
             except HistoryUnavailable:
                 if not is_away:
                     _log.warning("readers of other processes' turns wait: Redis is away")
                 is_away = True
                 await asyncio.sleep(_PAUSE_SECONDS)
-                continue
+
+    async def _follow(self) -> None:
+        """Take in what has come, and let go of what nobody reads."""
+        if places := {
+            turn_id: Place(len(mirror.turn.events), mirror.turn.has_begun)
+            for turn_id, mirror in self._mirrors.items()
+        }:
+            arrived = await self._journal.tail(places, block_ms=_BLOCK_MS)
             for turn_id, journalled in arrived.items():
                 _update(self._mirrors[turn_id].turn, journalled)
+            if not arrived:
+                for turn_id in await self._journal.missing(list(places)):
+                    self._mirrors[turn_id].turn.close(failed(GenerationLost(), "interrupted"))
+        await self._drop_unread()
 
-    def _drop_unread(self) -> None:
-        for turn_id, mirror in list(self._mirrors.items()):
-            if not mirror.turn.has_readers or mirror.turn.end is not None:
-                del self._mirrors[turn_id]
+    async def _drop_unread(self) -> None:
+        left = [mirror for mirror in self._mirrors.values() if not mirror.turn.has_readers]
+        for mirror in (*left, *(each for each in self._mirrors.values() if each.turn.end is not None)):
+            self._mirrors.pop(mirror.address.turn_id, None)
         if not self._mirrors:
             self._has_mirrors.clear()
+        # Readers on yet another process say again that they are there, in a moment.
+        if gone := [mirror.address for mirror in left if mirror.turn.end is None]:
+            await self._running.mark_readers(gone, seconds=0)
 
 
 def _update(mirror: Turn, journalled: Journalled) -> None:

@@ -236,3 +236,50 @@ async def test_turns_whose_clients_vanish_and_come_back_elsewhere_are_each_kept_
             assert set(left) == {"messages", "conversations", "closed", "record", "events"}
     assert len(backend.completions) == TURNS
     assert len([task for task in asyncio.all_tasks() if (task.get_name() or "").startswith("turn ")]) == 0
+
+
+async def test_a_stall_of_redis_shows_in_no_readers_bytes(
+    serve: Serve, backend: Backend, own_store: str, user: str
+) -> None:
+    go_on = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        for n in range(60):
+            await exchange.send(event(chunk(f"word{n} ")))
+            await asyncio.sleep(0.05)
+        await go_on.wait()
+        await exchange.send(event(chunk(finish_reason="stop")), DONE)
+
+    backend.script = script
+    async with serve(redis_url=own_store) as here, serve(redis_url=own_store) as elsewhere:
+        mine = begin(here, user)
+        first = await anext(mine)
+        theirs = asyncio.create_task(follow(elsewhere, turn_of(first)))
+        await anext(mine)
+        async with frozen(own_store):
+            await asyncio.sleep(
+                2.5
+            )  # long enough for a write's reply to be given up and the write be repeated
+        go_on.set()
+        rest = [each async for each in mine]
+        received = await theirs
+        replayed = await follow(elsewhere, turn_of(first))
+    assert [each.data for each in received[2:]] == [each.data for each in rest]
+    assert replayed == received
+
+
+async def test_a_reader_elsewhere_is_told_when_the_store_has_lost_its_turn(
+    serve: Serve, backend: Backend, own_store: str, user: str
+) -> None:
+    backend.script = Held(event(chunk("Hel")))
+    async with serve(redis_url=own_store) as here, serve(redis_url=own_store) as elsewhere:
+        mine = begin(here, user)
+        turn_id = turn_of(await anext(mine))
+        async with elsewhere.stream("GET", f"/chat/{turn_id}") as response:
+            theirs = events(response)
+            await anext(theirs)
+            async with Redis.from_url(own_store) as redis:
+                await redis.flushall()
+            assert [each async for each in theirs][-1].json["error"]["code"] == "generation_lost"
+        assert [each async for each in mine][-1].json["error"]["code"] == "generation_lost"

@@ -73,7 +73,8 @@ async def test_a_deleted_conversation_leaves_no_key_and_names_its_turns(fake_red
     await add(fake_redis, "t1", "t2")
     await add(fake_redis, "t3", conversation_id="other")
     history = repository(fake_redis)
-    assert await history.delete("user", "default", DELETED) == ["t1", "t2"]
+    assert await history.turn_ids("user", "default") == (["t1", "t2"], "")
+    assert await history.delete("user", "default", "", DELETED)
     assert await history.messages("user", "default") == []
     assert await history.conversation_ids("user") == ["other"]
 
@@ -82,7 +83,9 @@ async def test_the_owner_of_a_deleted_conversations_turn_can_write_nothing_more(
     running, history = running_turns(fake_redis), repository(fake_redis)
     record = turn("t1")
     await running.start(record, fingerprint="", may_interrupt=False)
-    assert await history.delete("user", "default", DELETED) == ["t1"]
+    assert await history.turn_ids("user", "default") == (["t1"], "t1")
+    assert not await history.delete("user", "default", "", DELETED)
+    assert await history.delete("user", "default", "t1", DELETED)
     assert (await running.renew([(record, True)]))[0].end == DELETED
     assert (await running.finish(record, *turn_messages("t1"), TurnEnd("complete"))).end == DELETED
     assert await history.messages("user", "default") == []

@@ -109,6 +109,13 @@ async def test_a_conversation_has_one_turn_at_a_time(running: RunningTurns) -> N
     assert await start(running, "t3", conversation_id="other") == "started"
 
 
+async def test_a_start_whose_reply_was_lost_is_repeated_without_harm(running: RunningTurns) -> None:
+    record = turn("t1", request="digest")
+    for _ in range(2):
+        again = await running.start(record, fingerprint="f", may_interrupt=False)
+        assert again.outcome == "started"
+
+
 async def test_a_turn_without_readers_makes_way_and_its_owner_is_told(running: RunningTurns) -> None:
     await start(running, "t1")
     await running.renew([(turn("t1"), False)])

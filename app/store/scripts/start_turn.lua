@@ -12,10 +12,16 @@ if ARGV[3] ~= '' then
     if request[1] ~= ARGV[3] then
       return {'reused'}
     end
-    return {'attached', request[2]}
+    -- The turn itself is found where this is repeated, as the reply was lost.
+    if request[2] ~= ARGV[1] then
+      return {'attached', request[2]}
+    end
   end
 end
 local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until', 'has_reader', 'remote_reader_until')
+if running[1] == ARGV[1] then
+  return {'started', running[2]}
+end
 if running[1] then
   if tonumber(running[2]) < now then
     return {'lapsed', running[1]}
@@ -30,7 +36,7 @@ redis.call('HSET', KEYS[1], 'turn_id', ARGV[1], 'lease_until', now + ARGV[2], 'h
   'remote_reader_until', '0', unpack(ARGV, 8))
 -- Nothing is left for ever, also where no process is left to close it.
 redis.call('EXPIRE', KEYS[1], 86400)
-redis.call('ZADD', KEYS[3], now, ARGV[6])
+redis.call('ZADD', KEYS[3], 'NX', now, ARGV[6])
 if tonumber(ARGV[7]) > 0 then
   redis.call('EXPIRE', KEYS[3], ARGV[7])
 else
