@@ -7,12 +7,19 @@ from typing import Any, Literal
 
 import msgspec
 
+from app.errors import GenerationLost, ServiceError
+
 TurnStatus = Literal["complete", "stopped", "interrupted", "error"]
 
 
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC, to the millisecond, as RFC 3339 writes it."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def now_rfc3339() -> str:
-    """The time in UTC, to the millisecond, as RFC 3339 writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """The time now."""
+    return rfc3339(datetime.now(UTC))
 
 
 class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
@@ -45,6 +52,15 @@ class TurnEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     status: TurnStatus
     code: str | None = None
     message: str | None = None
+
+
+def failed(failure: ServiceError, status: TurnStatus = "error") -> TurnEnd:
+    """The end of a turn that did not come to a whole answer."""
+    return TurnEnd(status, failure.code, failure.message)
+
+
+LOST = failed(GenerationLost(), "interrupted")
+"""The end of a turn whose owner is gone, or is its owner no more."""
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from app import errors
 from app.api.dependencies import ConversationId, EngineDep, HistoryDep, UserId
 from app.api.errors import openapi_responses
 from app.api.schemas import ActiveTurnBody, ConversationList, ConversationPage, ConversationSummary
-from app.models import ActiveTurn, Message
+from app.models import ActiveTurn, Message, rfc3339
 
 router = APIRouter(
     prefix="/users/{user_id}",
@@ -39,7 +39,7 @@ async def list_conversations(
             ConversationSummary(
                 conversation_id=each.conversation_id,
                 message_count=each.message_count,
-                updated_at=_rfc3339(each.updated_at_ms),
+                updated_at=rfc3339(datetime.fromtimestamp(each.updated_at_ms / 1000, UTC)),
                 active_turn=_active_turn(each.active_turn),
             )
             for each in page
@@ -106,10 +106,6 @@ def _name(message: Message) -> tuple[str, str]:
 def _position(messages: list[Message], name: tuple[str, str]) -> int:
     """Where the message stands now; where it is no longer kept, nothing before it is either."""
     return next((n for n, message in enumerate(messages) if _name(message) == name), 0)
-
-
-def _rfc3339(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _encode_place(place: tuple[int, str] | tuple[str, str]) -> str:

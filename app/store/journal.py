@@ -13,8 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from app.errors import GenerationLost
-from app.models import TurnEnd, TurnStatus
+from app.models import LOST, TurnEnd, TurnStatus
 from app.store import keys
 from app.store.faults import load_script, redis_faults
 
@@ -24,8 +23,6 @@ _UNFINISHED_SECONDS = 24 * 3600
 _END_ID = f"{2**64 - 1}-{2**64 - 1}"
 _CREATED_ID = "0-1"
 _BEGUN_ID = "0-2"
-
-_LOST = TurnEnd("interrupted", GenerationLost.code, GenerationLost.default_message)
 
 _encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
@@ -187,7 +184,7 @@ def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], *, have:
             fresh = int(entry_id.partition(b"-")[0]) - have - len(events)
             if fresh > len(batch):
                 # Redis has lost what came before, as in a failover: nothing is told out of order.
-                return Journalled(events, _LOST, has_begun=True)
+                return Journalled(events, LOST, has_begun=True)
             if fresh > 0:
                 events += batch[-fresh:]
         elif b"end" in fields:

@@ -2,13 +2,11 @@
 
 import structlog
 
-from app.errors import GenerationLost
 from app.llm.chunk import parse_chunk
-from app.models import TurnEnd, TurnRecord, UserMessage
+from app.models import LOST, TurnEnd, TurnRecord, UserMessage
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns
 from app.turns.answer import Answer
-from app.turns.turn import failed
 
 _log = structlog.get_logger()
 
@@ -44,7 +42,7 @@ class TurnCloser:
                 return
             # It has been closed, as its conversation is free; its owner died before it wrote the end.
             end = await self._running.end_of(record.user_id, turn_id)
-            await self._journal.close(turn_id, end or failed(GenerationLost(), "interrupted"))
+            await self._journal.close(turn_id, end or LOST)
         await self._running.forget(turn_id)
 
     async def close(self, turn: TurnRecord) -> None:
@@ -52,7 +50,7 @@ class TurnCloser:
         journalled = await self._journal.read(turn.turn_id)
         if journalled is None or not journalled.has_begun:
             # Its status never went out, so nothing of it may be left behind.
-            await self.abandon(turn, failed(GenerationLost(), "interrupted"), only_if_lapsed=True)
+            await self.abandon(turn, LOST, only_if_lapsed=True)
             return
         answer = Answer()
         for event in journalled.events:
@@ -66,7 +64,7 @@ class TurnCloser:
                 status="interrupted",
                 prompt_chars=len(turn.message),
             ),
-            failed(GenerationLost(), "interrupted"),
+            LOST,
             only_if_lapsed=True,
         )
         if closing.end is not None:

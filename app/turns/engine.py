@@ -19,7 +19,7 @@ from app.errors import (
     error_for,
 )
 from app.llm.client import LLMClient
-from app.models import Question, TurnRecord, TurnStatus, now_rfc3339
+from app.models import Question, TurnRecord, TurnStatus, failed, now_rfc3339
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns, TurnAddress
@@ -30,7 +30,7 @@ from app.turns.keeper import READER_MARK_SECONDS, STOPS, TurnKeeper
 from app.turns.prompt import build_request
 from app.turns.tail import JournalTail
 from app.turns.tasks import cancel, supervise
-from app.turns.turn import Reader, Turn, failed
+from app.turns.turn import Reader, Turn
 from app.turns.writer import JournalWriter
 
 _BEFORE_STREAM_SECONDS = 2.5

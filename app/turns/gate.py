@@ -14,13 +14,12 @@ from app.errors import (
     IdempotencyKeyReused,
     TurnNotFound,
 )
-from app.models import Question, TurnRecord
+from app.models import Question, TurnRecord, failed
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns, Start
 from app.turns.closer import TurnCloser
 from app.turns.generation import Generation
 from app.turns.keeper import STOPS, TurnKeeper
-from app.turns.turn import failed
 
 _RETRY_SECONDS = 0.05
 _LEAVE_SECONDS = 60.0

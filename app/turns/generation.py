@@ -9,15 +9,15 @@ import msgspec
 import stamina
 import structlog
 
-from app.errors import GenerationLost, HistoryUnavailable, InternalError, ServiceError, error_for
+from app.errors import HistoryUnavailable, InternalError, ServiceError, error_for
 from app.llm.chunk import Chunk
 from app.llm.client import CompletionRequest, LLMClient
-from app.models import Question, TurnEnd, TurnRecord, UserMessage
+from app.models import LOST, Question, TurnEnd, TurnRecord, UserMessage, failed
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns
 from app.turns.answer import Answer
 from app.turns.closer import TurnCloser
-from app.turns.turn import Turn, failed
+from app.turns.turn import Turn
 from app.turns.writer import JournalWriter
 
 STORE_WAIT_SECONDS = 10.0
@@ -192,7 +192,7 @@ class Generation:
             ),
             self._end,
         )
-        end = closing.end or failed(GenerationLost(), "interrupted")
+        end = closing.end or LOST
         await self._journal.close(self.turn.id, end)
         await self._running.forget(self.turn.id)
         return end

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
-from app.errors import GenerationLost, HistoryUnavailable, Interrupted
-from app.models import TurnEnd
+from app.errors import HistoryUnavailable, Interrupted
+from app.models import LOST, TurnEnd, failed
 from app.store.running import Lease, RunningTurns
 from app.turns.closer import TurnCloser
 from app.turns.generation import Generation
 from app.turns.tail import JournalTail
-from app.turns.turn import failed
 
 _TICK_SECONDS = 0.5
 READER_MARK_SECONDS = 3.0
@@ -137,7 +136,7 @@ def _heed(generation: Generation, lease: Lease) -> None:
         case "closed" if lease.end is not None:
             generation.lose(lease.end)
         case "lost":
-            generation.lose(failed(GenerationLost(), "interrupted"))
+            generation.lose(LOST)
 
 
 def _now() -> float:

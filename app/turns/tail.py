@@ -3,18 +3,16 @@
 import asyncio
 from dataclasses import dataclass
 
-import structlog
-
-from app.errors import GenerationLost, HistoryUnavailable, TurnExpired
+from app.errors import TurnExpired
+from app.models import LOST
 from app.store.journal import Journalled, Place, TurnJournal
 from app.store.running import RunningTurns, TurnAddress
-from app.turns.turn import Reader, Turn, failed
+from app.turns.tasks import repeat
+from app.turns.turn import Reader, Turn
 
 _BLOCK_MS = 200
 _PAUSE_SECONDS = 0.2
 """Between attempts while Redis is away."""
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +58,15 @@ class JournalTail:
 
     async def run(self) -> None:
         """Follow until cancelled; after a failure it goes on where it was."""
-        is_away = False
-        while True:
-            await self._has_mirrors.wait()
-            try:
-                await self._follow()
-                is_away = False
-            except HistoryUnavailable:
-                if not is_away:
-                    _log.warning("readers of other processes' turns wait: Redis is away")
-                is_away = True
-                await asyncio.sleep(_PAUSE_SECONDS)
+        await repeat(
+            self._follow,
+            when_away="readers of other processes' turns wait: Redis is away",
+            pause_seconds=_PAUSE_SECONDS,
+        )
 
     async def _follow(self) -> None:
         """Take in what has come, and let go of what nobody reads."""
+        await self._has_mirrors.wait()
         if places := {
             turn_id: Place(len(mirror.turn.events), mirror.turn.has_begun)
             for turn_id, mirror in self._mirrors.items()
@@ -83,7 +76,7 @@ class JournalTail:
                 _update(self._mirrors[turn_id].turn, journalled)
             if not arrived:
                 for turn_id in await self._journal.missing(list(places)):
-                    self._mirrors[turn_id].turn.close(failed(GenerationLost(), "interrupted"))
+                    self._mirrors[turn_id].turn.close(LOST)
         await self._drop_unread()
 
     async def _drop_unread(self) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import structlog
 
+from app.errors import HistoryUnavailable
+
 _PAUSE_SECONDS = 0.05
 
 _log = structlog.get_logger()
@@ -30,3 +32,19 @@ async def cancel(tasks: set[asyncio.Task[None]]) -> None:
         for task in pending:
             task.cancel()
         await asyncio.wait(pending, timeout=0.1)
+
+
+async def repeat(
+    step: Callable[[], Coroutine[Any, Any, None]], *, when_away: str, pause_seconds: float
+) -> None:
+    """Do a step again and again; while Redis is away say so once, and try again after each pause."""
+    is_away = False
+    while True:
+        try:
+            await step()
+            is_away = False
+        except HistoryUnavailable:
+            if not is_away:
+                _log.warning(when_away)
+            is_away = True
+            await asyncio.sleep(pause_seconds)

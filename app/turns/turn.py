@@ -5,16 +5,10 @@ from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Self
 
-from app.errors import ServiceError
-from app.models import TurnEnd, TurnStatus
+from app.models import TurnEnd
 
 MAX_BATCH = 256
 """How many events a reader is given at once: one that is far behind catches up in several writes."""
-
-
-def failed(failure: ServiceError, status: TurnStatus = "error") -> TurnEnd:
-    """The end of a turn that did not come to a whole answer."""
-    return TurnEnd(status, failure.code, failure.message)
 
 
 class Turn:

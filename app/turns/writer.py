@@ -2,17 +2,13 @@
 
 import asyncio
 
-import structlog
-
-from app.errors import HistoryUnavailable
 from app.store.journal import TurnJournal
+from app.turns.tasks import repeat
 from app.turns.turn import Turn
 
 _INTERVAL_SECONDS = 0.04
 _PAUSE_SECONDS = 0.5
 """Between attempts while Redis is away."""
-
-_log = structlog.get_logger()
 
 
 class JournalWriter:
@@ -44,18 +40,16 @@ class JournalWriter:
 
     async def run(self) -> None:
         """Write until cancelled; what Redis did not take is written when it is back."""
-        is_away = False
-        while True:
-            await self._has_work.wait()
-            await asyncio.sleep(_INTERVAL_SECONDS)
-            try:
-                await self._write()
-                is_away = False
-            except HistoryUnavailable:
-                if not is_away:
-                    _log.warning("the journal waits: Redis does not take it")
-                is_away = True
-                await asyncio.sleep(_PAUSE_SECONDS)
+        await repeat(
+            self._gather_and_write,
+            when_away="the journal waits: Redis does not take it",
+            pause_seconds=_PAUSE_SECONDS,
+        )
+
+    async def _gather_and_write(self) -> None:
+        await self._has_work.wait()
+        await asyncio.sleep(_INTERVAL_SECONDS)
+        await self._write()
 
     async def _write(self) -> None:
         # One at a time: two writes of one turn could overtake each other, and Redis refuses the smaller id.

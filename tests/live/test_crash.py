@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, answer, chunk, event
-from tests.support.process import started
+from tests.support.process import ServiceProcess, started
 from tests.support.sse import Received, chat, events
 from tests.support.store import frozen, kept
 from tests.support.turns import Held, begin, follow, raw, turn_of
@@ -37,6 +38,19 @@ async def read(response: httpx.Response) -> list[Received]:
     return received
 
 
+def owner(
+    cwd: Path, backend: Backend, redis_url: str
+) -> AbstractAsyncContextManager[tuple[ServiceProcess, httpx.AsyncClient]]:
+    """A process of its own that will lose its turn."""
+    return started(
+        cwd,
+        llm_base_url=backend.url,
+        llm_model="test-model",
+        redis_url=redis_url,
+        turn_lease_seconds=LEASE_SECONDS,
+    )
+
+
 @pytest.mark.parametrize("kill", range(KILLS))
 async def test_the_turn_of_a_killed_process_is_closed_elsewhere_and_the_conversation_goes_on(
     serve: Serve, backend: Backend, valkey_url: str, redis: Redis, user: str, tmp_path: Path, kill: int
@@ -46,13 +60,7 @@ async def test_the_turn_of_a_killed_process_is_closed_elsewhere_and_the_conversa
     key = {"Idempotency-Key": "k"}
     async with (
         serve(turn_lease_seconds=LEASE_SECONDS) as elsewhere,
-        started(
-            tmp_path,
-            llm_base_url=backend.url,
-            llm_model="test-model",
-            redis_url=valkey_url,
-            turn_lease_seconds=LEASE_SECONDS,
-        ) as (service, client),
+        owner(tmp_path, backend, valkey_url) as (service, client),
         client.stream("POST", "/chat", json={"user_id": user, "message": "Hi"}, headers=key) as response,
     ):
         mine = asyncio.create_task(read(response))
@@ -95,13 +103,7 @@ async def test_a_process_that_was_stopped_for_longer_than_its_lease_writes_nothi
     backend.script = held = Held(event(chunk("Hel")), rest=tuple(answer("lo")))
     async with (
         serve(turn_lease_seconds=LEASE_SECONDS) as elsewhere,
-        started(
-            tmp_path,
-            llm_base_url=backend.url,
-            llm_model="test-model",
-            redis_url=valkey_url,
-            turn_lease_seconds=LEASE_SECONDS,
-        ) as (service, client),
+        owner(tmp_path, backend, valkey_url) as (service, client),
         client.stream("POST", "/chat", json={"user_id": user, "message": "Hi"}) as response,
     ):
         mine = events(response)
