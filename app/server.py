@@ -1,6 +1,7 @@
 """Uvicorn, with a shutdown of its own: the turns end first, then the server."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,16 +18,44 @@ from app.turns.engine import TurnEngine
 
 _LAST_RESPONSES_SECONDS = 5
 """How long, once all turns have ended, slow readers may take for what is left."""
+_MAX_HEAD_BYTES = 64 * 1024
+_BLANK_LINE = b"\r\n\r\n"
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 
 _log = structlog.get_logger()
 
 
 class _Protocol(HttpToolsProtocol):
-    """Lets the application cut a connection: closing it would wait for a reader that takes nothing."""
+    """Bounds the head of a request, offers no other protocol, and lets the application cut a connection."""
+
+    _head_bytes = 0
+    _is_in_head = False
+    _is_in_body = False
+
+    def data_received(self, data: bytes) -> None:
+        if not (self._is_in_head or self._is_in_body):
+            head, blank_line, rest = data.partition(_BLANK_LINE)
+            # RFC 9110, 7.8, lets a server ignore it; the parser would take the body for another protocol's.
+            data = _UPGRADE.sub(b"", head) + blank_line + rest
+        super().data_received(data)
+        if self._is_in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._is_in_head, self._head_bytes = True, 0
+        # Closing a connection would wait for a reader that takes nothing.
         self.scope["extensions"] = {ABORT_EXTENSION: {"abort": self.transport.abort}}
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head, self._is_in_body = False, True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_in_body = False
+        super().on_message_complete()
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:

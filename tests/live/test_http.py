@@ -1,0 +1,58 @@
+"""HTTP as some clients speak it."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from tests.live.conftest import Serve
+
+
+async def exchange(client: httpx.AsyncClient, *parts: bytes) -> bytes:
+    """Send bytes, each part in a write of its own; all that comes until the service closes."""
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("name", ["Upgrade", "upgrade"])
+async def test_an_offer_of_another_protocol_is_passed_over(serve: Serve, user: str, name: str) -> None:
+    """Java's HttpClient makes one with its first request."""
+    body = json.dumps({"user_id": user, "message": "Hi"}).encode()
+    head = (
+        "POST /chat HTTP/1.1\r\nHost: test\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
+        f"{name}: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    async with serve() as client:
+        for parts in ([head + body], [head, body]):
+            answer = await exchange(client, *parts)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"data: [DONE]" in answer
+
+
+@pytest.mark.parametrize("header", [b"X-Long: " + b"x" * 100_000, b"X-Many: x\r\n" * 10_000])
+async def test_a_head_that_does_not_end_is_refused(serve: Serve, header: bytes) -> None:
+    async with serve() as client:
+        answer = await exchange(client, b"GET /health HTTP/1.1\r\nHost: test\r\n", header)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_requests_on_one_connection_are_answered_in_their_order(serve: Serve, user: str) -> None:
+    body = json.dumps({"user_id": user, "message": "Hi"}).encode()
+    ask = (
+        "POST /chat HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    last = b"GET /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    async with serve() as client:
+        answer = await exchange(client, ask + ask + last)
+    assert answer.count(b"HTTP/1.1 200 ") == 3
+    assert answer.count(b"data: [DONE]") == 2
+    assert answer.endswith(b'{"status":"ok"}')
