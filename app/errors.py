@@ -23,6 +23,7 @@ ServiceError
 └── ServerError                  type server_error: the request was fine
     ├── InternalError
     ├── Draining
+    ├── Overloaded
     ├── GenerationLost
     ├── Interrupted
     ├── ConversationDeleted
@@ -174,6 +175,11 @@ class InternalError(ServerError):
 class Draining(ServerError):
     code = "draining"
     default_message = "This process is shutting down."
+
+
+class Overloaded(ServerError):
+    code = "overloaded"
+    default_message = "This process serves as many turns or readers as it may."
 
 
 class GenerationLost(ServerError):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
@@ -52,7 +53,7 @@ def create_app(
             # Longer than an owner may try to store a turn: until then a closed one is known as such.
             closed_seconds = 2 * settings.resume_ttl_seconds + 60
             history = HistoryRepository(store, closed_seconds=closed_seconds)
-            llm = LLMClient(http, limits=limits)
+            llm = LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens)
             engine = TurnEngine(
                 llm=llm,
                 history=history,
@@ -67,6 +68,7 @@ def create_app(
                 journal=TurnJournal(store, ttl_seconds=settings.resume_ttl_seconds),
                 system_prompt=None if settings.system_prompt == "none" else settings.system_prompt,
                 max_tokens=settings.llm_max_tokens,
+                max_active_turns=settings.max_active_turns,
                 status_wait_seconds=settings.llm_status_wait_seconds,
                 store_retry_seconds=settings.resume_ttl_seconds,
                 grace_seconds=settings.resume_grace_seconds,
@@ -74,6 +76,7 @@ def create_app(
             )
             app.state.settings = settings
             app.state.engine = engine
+            app.state.reader_slots = anyio.Semaphore(settings.max_readers)
             app.state.history = history
             app.state.prober = Prober({"llm": llm.probe, "redis": history.probe})
             async with engine.run():

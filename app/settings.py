@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     """Further models that a request may name, comma-separated."""
     llm_max_tokens: int = Field(1024, ge=1)
     """Cap on the tokens that a turn may generate."""
+    llm_context_tokens: int | None = Field(None, ge=1)
+    """The models' context window; unset: as the backend reports, else 4096."""
     llm_status_wait_seconds: SecondsOrNone = 5
     """How long the HTTP status is held back for the backend's first event."""
     llm_connect_timeout_seconds: Seconds = 3
@@ -122,6 +124,10 @@ class Settings(BaseSettings):
     """A reader that takes nothing for so long is disconnected."""
     shutdown_grace_seconds: SecondsOrNone = 120
     """How long running turns may still take after SIGTERM."""
+    max_active_turns: int = Field(2000, ge=1)
+    """How many turns one process runs at once."""
+    max_readers: int = Field(4000, ge=1)
+    """How many streams one process serves at once."""
     max_body_bytes: int = Field(262_144, ge=1)
     """Largest request body."""
     max_message_chars: int = Field(32_000, ge=1)

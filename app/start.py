@@ -1,11 +1,12 @@
 """The start: settings, then what is embedded, then the server."""
 
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
 import structlog
@@ -17,6 +18,8 @@ from app.server import Server
 from app.settings import Settings, SettingsError, load_settings
 
 _USAGE_ERROR = 2
+_OTHER_DESCRIPTORS = 250
+"""Connections to Redis, idle ones to the backend and of clients that ask no question."""
 
 _log = structlog.get_logger()
 
@@ -30,6 +33,7 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(level=settings.log_level, log_format=settings.log_format)
+        _raise_descriptor_limit(settings)
         _warn_of_unknown_hosts(settings)
         with closing(_bind(settings)) as listener, embedded_parts(settings) as complete_settings:
             Server(create_app(complete_settings), complete_settings).run(sockets=[listener])
@@ -40,6 +44,22 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201 - for the person who typed the command
         return _USAGE_ERROR
     return 0
+
+
+def _raise_descriptor_limit(settings: Settings) -> None:
+    """Open as many files as the machine allows, and say so where that is too few."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS names no limit, and then allows less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A turn has a connection to the backend, a reader one to its client.
+    needed = settings.max_active_turns + settings.max_readers + _OTHER_DESCRIPTORS
+    if soft < needed:
+        _log.warning(
+            "the hard limit of open files (ulimit -Hn) is too low for MAX_ACTIVE_TURNS and MAX_READERS",
+            limit=soft,
+            needed=needed,
+        )
 
 
 def _warn_of_unknown_hosts(settings: Settings) -> None:

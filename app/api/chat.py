@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from app import errors
-from app.api.dependencies import EngineDep, FollowTurn, IdempotencyKey, SettingsDep, require_json
+from app.api.dependencies import EngineDep, FollowTurn, IdempotencyKey, SettingsDep, reader_slot, require_json
 from app.api.errors import openapi_responses
 from app.api.schemas import ChatRequest, StoppedTurn
 from app.api.sse import TurnResponse, place_in_turn
@@ -27,7 +27,7 @@ _STREAM = {
     "/chat",
     response_class=TurnResponse,
     status_code=200,
-    dependencies=[Depends(require_json)],
+    dependencies=[Depends(require_json), Depends(reader_slot)],
     responses={
         200: _STREAM,
         **openapi_responses(
@@ -49,6 +49,7 @@ _STREAM = {
             errors.HistoryUnavailable,
             errors.UpstreamUnavailable,
             errors.Draining,
+            errors.Overloaded,
             errors.UpstreamTimeout,
         ),
     },
@@ -68,6 +69,7 @@ async def start_turn(
     "/chat/{turn_id}",
     response_class=TurnResponse,
     status_code=200,
+    dependencies=[Depends(reader_slot)],
     responses={
         200: _STREAM,
         204: {"description": "The terminal event has been received; there is nothing more to come."},
@@ -78,6 +80,7 @@ async def start_turn(
             errors.ValidationFailed,
             errors.InternalError,
             errors.HistoryUnavailable,
+            errors.Overloaded,
         ),
     },
 )

@@ -1,14 +1,15 @@
 """What routes get from the application and the request."""
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, cast
 
+import anyio
 from fastapi import Depends, Header, Path, Request
 
 from app.api.schemas import Name
 from app.api.sse import TurnResponse
-from app.errors import UnsupportedMediaType, ValidationFailed
+from app.errors import Overloaded, UnsupportedMediaType, ValidationFailed
 from app.observability.readiness import Prober
 from app.settings import Settings
 from app.store.history import HistoryRepository
@@ -43,6 +44,19 @@ def require_json(content_type: Annotated[str, Header(include_in_schema=False)] =
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise UnsupportedMediaType
+
+
+async def reader_slot(request: Request) -> AsyncIterator[None]:
+    """Be one of the readers that this process serves at once, until the response has ended."""
+    slots = cast(anyio.Semaphore, request.app.state.reader_slots)
+    try:
+        slots.acquire_nowait()
+    except anyio.WouldBlock:
+        raise Overloaded from None
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 def idempotency_key(idempotency_key: Annotated[str | None, Header()] = None) -> str | None:

@@ -37,6 +37,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.HistoryUnavailable: 503,
     errors.UpstreamUnavailable: 503,
     errors.Draining: 503,
+    errors.Overloaded: 503,
     errors.Interrupted: 503,
     errors.GenerationLost: 503,
     errors.ConversationDeleted: 503,

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.errors import error_json
 from app.errors import InvalidLastEventId, error_for
 from app.models import TurnEnd
-from app.turns.turn import Reader
+from app.turns.turn import Reader, Turn
 
 # Importing the library makes it end every stream as soon as the server is asked to stop; here the server
 # stops only after its turns have ended.
@@ -47,7 +47,7 @@ class TurnResponse(EventSourceResponse):
     ) -> None:
         super().__init__(
             _events(reader, request_id),
-            headers=_headers(reader.turn.id),
+            headers=_headers(reader.turn),
             ping=ping_seconds,
             ping_message_factory=_ping,
             sep=_SEPARATOR,
@@ -65,11 +65,12 @@ class TurnResponse(EventSourceResponse):
             self._reader.close()
 
 
-def _headers(turn_id: str) -> Mapping[str, str]:
+def _headers(turn: Turn) -> Mapping[str, str]:
     return {
-        "X-Turn-Id": turn_id,
-        "Location": f"/chat/{turn_id}",
+        "X-Turn-Id": turn.id,
+        "Location": f"/chat/{turn.id}",
         "Cache-Control": "no-store, no-transform",
+        **({"X-History-Trimmed": str(turn.trimmed)} if turn.trimmed else {}),
     }
 
 

@@ -13,8 +13,10 @@ import httpx
 import stamina
 from httpx_aiohttp import AiohttpTransport
 
+from app.errors import ContextLengthExceeded
 from app.llm.answer import read_answer
 from app.llm.chunk import Chunk
+from app.llm.context import ContextSizes
 from app.llm.deadlines import Deadlines, TimeLimits
 from app.llm.dialect import Dialect
 from app.llm.failures import (
@@ -92,9 +94,19 @@ def _open_session() -> aiohttp.ClientSession:
 class LLMClient:
     """Streams completions of an OpenAI-compatible backend."""
 
-    def __init__(self, http: httpx.AsyncClient, *, limits: TimeLimits) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, *, limits: TimeLimits, context_tokens: int | None = None
+    ) -> None:
+        """Use a client that somebody else closes.
+
+        Args:
+            http: With the backend's base URL.
+            limits: Of one answer.
+            context_tokens: How many tokens the models' context holds; None: the backend is asked.
+        """
         self._http = http
         self._limits = limits
+        self.context_sizes = ContextSizes(http, configured=context_tokens)
         self._dialects: dict[str, Dialect] = {}
 
     @asynccontextmanager
@@ -143,7 +155,11 @@ class LLMClient:
                     self._dialects[request.model] = dialect
                 return response
             said = await _rejection(response)
-            first = first or rejected(response.status_code, response.headers, said)
+            failed = rejected(response.status_code, response.headers, said)
+            if isinstance(failed.failure, ContextLengthExceeded):
+                self.context_sizes.learn(request.model, rejection_text(said))
+                raise failed
+            first = first or failed
             dialect = dialect.after_rejection(rejection_text(said)) if said else None
         assert first is not None  # the loop ran at least once
         raise first

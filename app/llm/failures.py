@@ -1,6 +1,9 @@
 """Turns what a backend or the way to it did wrong into the service's errors."""
 
 import re
+import time
+from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Any
 
 import aiohttp
@@ -23,7 +26,12 @@ MAX_RETRY_AFTER_SECONDS = 60
 
 _MAX_DETAIL_CHARS = 300
 _URL = re.compile(r"\S+://\S+")
-_CONTEXT_LENGTH = re.compile(r"context.{0,3}(length|size|window)|exceed.{0,40}context", re.IGNORECASE)
+_CONTEXT_LENGTH = re.compile(
+    r"context.{0,3}(length|size|window)|exceed.{0,40}context|(prompt|input) is too long|reduce the length"
+    # vLLM's other words
+    r"|maximum model length|max_model_len|max_tokens must be at least 1",
+    re.IGNORECASE,
+)
 _RETRYABLE_STATUS = frozenset({502, 503, 504})
 
 
@@ -98,5 +106,11 @@ def _rejected(text: str) -> ServiceError:
 
 
 def _retry_after(headers: httpx.Headers) -> int | None:
+    """Whole seconds, from either form of RFC 9110, 10.2.3."""
     value = headers.get("retry-after", "")
-    return min(int(value), MAX_RETRY_AFTER_SECONDS) if value.isdecimal() else None
+    try:
+        is_delay = re.fullmatch(r"[0-9]{1,9}", value)
+        seconds = int(value) if is_delay else ceil(parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+    return min(max(seconds, 1), MAX_RETRY_AFTER_SECONDS)

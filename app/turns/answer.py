@@ -1,12 +1,11 @@
 """An answer as it comes together: what is kept of the chunks."""
 
+from math import ceil
 from typing import Any
 
 from app.llm.chunk import Chunk
 from app.models import AssistantMessage, TurnStatus, now_rfc3339
-
-_CHARS_A_TOKEN = 4
-"""A common rule of thumb for English text; it serves where the backend reported nothing."""
+from app.turns.tokens import text_tokens
 
 
 class Answer:
@@ -24,7 +23,15 @@ class Answer:
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self._usage = chunk.usage or self._usage
 
-    def message(self, *, turn_id: str, model: str, status: TurnStatus, prompt_chars: int) -> AssistantMessage:
+    @property
+    def prompt_tokens(self) -> int | None:
+        """How many tokens of the prompt the backend has counted, if it has."""
+        counted = (self._usage or {}).get("prompt_tokens")
+        return counted if isinstance(counted, int) and counted > 0 else None
+
+    def message(
+        self, *, turn_id: str, model: str, status: TurnStatus, prompt_tokens: float
+    ) -> AssistantMessage:
         """The answer as it is kept; its usage is estimated where the backend sent none."""
         content = _text(self._content)
         return AssistantMessage(
@@ -34,19 +41,14 @@ class Answer:
             status=status,
             model=model,
             finish_reason=self.finish_reason,
-            usage=self._usage or _estimate(prompt_chars, len(content)),
+            usage=self._usage or _estimate(prompt_tokens, text_tokens(content)),
             usage_estimated=self._usage is None,
         )
 
 
-def _estimate(prompt_chars: int, answer_chars: int) -> dict[str, Any]:
-    prompt_tokens = -(-prompt_chars // _CHARS_A_TOKEN)
-    completion_tokens = -(-answer_chars // _CHARS_A_TOKEN)
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
+def _estimate(prompt_tokens: float, completion_tokens: float) -> dict[str, Any]:
+    prompt, completion = ceil(prompt_tokens), ceil(completion_tokens)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def _text(parts: list[str]) -> str:

@@ -7,6 +7,7 @@ from app.models import LOST, TurnEnd, TurnRecord, UserMessage
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns
 from app.turns.answer import Answer
+from app.turns.tokens import text_tokens
 
 _log = structlog.get_logger()
 
@@ -62,7 +63,7 @@ class TurnCloser:
                 turn_id=turn.turn_id,
                 model=turn.model,
                 status="interrupted",
-                prompt_chars=len(turn.message),
+                prompt_tokens=text_tokens(turn.message),
             ),
             LOST,
             only_if_lapsed=True,

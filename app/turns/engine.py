@@ -14,6 +14,8 @@ from app.errors import (
     Draining,
     HistoryUnavailable,
     InvalidLastEventId,
+    Overloaded,
+    ServiceError,
     TurnExpired,
     TurnNotFound,
     error_for,
@@ -27,7 +29,7 @@ from app.turns.closer import TurnCloser
 from app.turns.gate import ConversationGate
 from app.turns.generation import STORE_WAIT_SECONDS, Generation
 from app.turns.keeper import READER_MARK_SECONDS, STOPS, TurnKeeper
-from app.turns.prompt import build_request
+from app.turns.prompt import PromptBuilder
 from app.turns.tail import JournalTail
 from app.turns.tasks import cancel, supervise
 from app.turns.turn import Reader, Turn
@@ -53,6 +55,7 @@ class TurnEngine:
         journal: TurnJournal,
         system_prompt: str | None,
         max_tokens: int,
+        max_active_turns: int,
         status_wait_seconds: float,
         store_retry_seconds: float,
         grace_seconds: float,
@@ -62,11 +65,12 @@ class TurnEngine:
         self._history = history
         self._running = running
         self._journal = journal
-        self._system_prompt = system_prompt
-        self._max_tokens = max_tokens
+        self._prompts = PromptBuilder(llm.context_sizes, system_prompt=system_prompt, max_tokens=max_tokens)
+        self._max_active_turns = max_active_turns
         self._status_wait_seconds = status_wait_seconds
         self._store_retry_seconds = store_retry_seconds
         self._lease_seconds = lease_seconds
+        self._starting = 0
         self._generations: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer = JournalWriter(journal)
@@ -114,15 +118,19 @@ class TurnEngine:
             created_at=now_rfc3339(),
             request=_digest(question.idempotency_key),
         )
+        closed_by = self._closed_by()
+        self._starting += 1
         try:
             async with _before_stream():
-                attached = await self._gate.enter(turn, question, is_draining=self.is_draining)
+                attached = await self._gate.enter(turn, question, closed_by=closed_by)
                 if attached is None:
                     generation = await self._generation(turn, question)
         except HistoryUnavailable:
             # Redis may yet carry out what it was sent; nothing of that may stay.
             self._in_background(self._gate.leave(turn))
             raise
+        finally:
+            self._starting -= 1
         if attached is not None:
             return await self._attach(attached)
         if self.is_draining:  # it has begun in the meantime
@@ -222,6 +230,14 @@ class TurnEngine:
         """Let the grace of a drain be over."""
         self._hurry.set()
 
+    def _closed_by(self) -> ServiceError | None:
+        """Why no turn may start here now."""
+        if self.is_draining:
+            return Draining()
+        if len(self._generations) + self._starting >= self._max_active_turns:
+            return Overloaded()
+        return None
+
     async def _generation(self, turn: TurnRecord, question: Question) -> Generation:
         _, history = await asyncio.gather(
             self._journal.create(turn.turn_id, turn.user_id, turn.conversation_id),
@@ -231,8 +247,9 @@ class TurnEngine:
             Turn(turn.turn_id, on_readers_changed=lambda: self._keeper.touch(turn.turn_id)),
             turn,
             question,
-            build_request(question, history, system_prompt=self._system_prompt, max_tokens=self._max_tokens),
+            history,
             llm=self._llm,
+            prompts=self._prompts,
             running=self._running,
             journal=self._journal,
             writer=self._writer,

@@ -9,9 +9,9 @@ import stamina
 
 from app.errors import (
     ConversationBusy,
-    Draining,
     HistoryUnavailable,
     IdempotencyKeyReused,
+    ServiceError,
     TurnNotFound,
 )
 from app.models import Question, TurnRecord, failed
@@ -45,8 +45,15 @@ class ConversationGate:
         self._closer = closer
         self._keeper = keeper
 
-    async def enter(self, turn: TurnRecord, question: Question, *, is_draining: bool) -> str | None:
+    async def enter(
+        self, turn: TurnRecord, question: Question, *, closed_by: ServiceError | None
+    ) -> str | None:
         """Become the conversation's running turn, or give the turn that this request has started before.
+
+        Args:
+            turn: The one to start.
+            question: What it answers.
+            closed_by: Why no turn may start now; one that has been started may still be followed.
 
         Raises:
             ServiceError: Neither is possible now.
@@ -54,7 +61,7 @@ class ConversationGate:
         now = asyncio.get_running_loop().time
         give_up = now() + _MAKE_WAY_SECONDS
         while True:
-            found = await self._try(turn, question, is_draining=is_draining)
+            found = await self._try(turn, question, closed_by)
             match found.outcome:
                 case "started":
                     return None
@@ -77,12 +84,11 @@ class ConversationGate:
             retrying = stamina.AsyncRetryingCaller(attempts=None, timeout=_LEAVE_SECONDS)
             await retrying(HistoryUnavailable, self._closer.abandon, turn, failed(HistoryUnavailable()))
 
-    async def _try(self, turn: TurnRecord, question: Question, *, is_draining: bool) -> Start:
-        if is_draining:
-            # What an earlier request has started may still be followed.
+    async def _try(self, turn: TurnRecord, question: Question, closed_by: ServiceError | None) -> Start:
+        if closed_by is not None:
             found = await self._running.find_request(turn, fingerprint=question.fingerprint())
             if found is None:
-                raise Draining
+                raise closed_by
             return found
         return await self._running.start(
             turn,

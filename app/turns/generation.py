@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import anyio
@@ -9,14 +10,15 @@ import msgspec
 import stamina
 import structlog
 
-from app.errors import HistoryUnavailable, InternalError, ServiceError, error_for
+from app.errors import ContextLengthExceeded, HistoryUnavailable, InternalError, ServiceError, error_for
 from app.llm.chunk import Chunk
-from app.llm.client import CompletionRequest, LLMClient
-from app.models import LOST, Question, TurnEnd, TurnRecord, UserMessage, failed
+from app.llm.client import LLMClient
+from app.models import LOST, Message, Question, TurnEnd, TurnRecord, UserMessage, failed
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns
 from app.turns.answer import Answer
 from app.turns.closer import TurnCloser
+from app.turns.prompt import Prompt, PromptBuilder
 from app.turns.turn import Turn
 from app.turns.writer import JournalWriter
 
@@ -34,9 +36,10 @@ class Generation:
         turn: Turn,
         record: TurnRecord,
         question: Question,
-        completion: CompletionRequest,
+        history: Sequence[Message],
         *,
         llm: LLMClient,
+        prompts: PromptBuilder,
         running: RunningTurns,
         journal: TurnJournal,
         writer: JournalWriter,
@@ -48,8 +51,9 @@ class Generation:
         self.has_remote_reader = False
         self.unread_since: float | None = None
         self._question = question
-        self._completion = completion
+        self._history = history
         self._llm = llm
+        self._prompts = prompts
         self._running = running
         self._journal = journal
         self._writer = writer
@@ -60,6 +64,7 @@ class Generation:
         self._cut: TurnEnd | None = None
         self._is_lost = False
         self._failure: ServiceError | None = None
+        self._prompt: Prompt | None = None
         self._answer = Answer()
         self._last_chunk = b""
 
@@ -118,9 +123,7 @@ class Generation:
     async def _relay(self) -> TurnEnd:
         try:
             with self._scope:
-                async with self._llm.stream(self._completion) as batches:
-                    async for chunks in batches:
-                        self._take(chunks)
+                await self._ask()
         except ServiceError as failure:
             self._failure = failure
         except Exception:  # noqa: BLE001 - a task's boundary: what has come is kept all the same
@@ -133,6 +136,26 @@ class Generation:
             is_whole = self._answer.finish_reason is not None and self._cut.code is not None
             return TurnEnd("complete") if is_whole and not self._is_lost else self._cut
         return failed(self._failure) if self._failure is not None else TurnEnd("complete")
+
+    async def _ask(self) -> None:
+        """Ask with what fits; where the backend finds that too long, once more with less."""
+        prompt = await self._prompts.build(self._question, self._history)
+        try:
+            await self._generate(prompt)
+        except ContextLengthExceeded:
+            smaller = await self._prompts.build_smaller(self._question, self._history, than=prompt)
+            if smaller is None:
+                raise
+            await self._generate(smaller)
+
+    async def _generate(self, prompt: Prompt) -> None:
+        self._prompt = prompt
+        self.turn.trimmed = prompt.trimmed
+        async with self._llm.stream(prompt.completion) as batches:
+            async for chunks in batches:
+                self._take(chunks)
+        if (counted := self._answer.prompt_tokens) is not None:
+            self._prompts.learn(prompt, counted)
 
     def _take(self, chunks: list[Chunk]) -> None:
         for chunk in chunks:
@@ -188,7 +211,7 @@ class Generation:
                 turn_id=self.turn.id,
                 model=self.record.model,
                 status=self._end.status,
-                prompt_chars=sum(len(message["content"]) for message in self._completion.messages),
+                prompt_tokens=self._prompt.tokens if self._prompt else 0,
             ),
             self._end,
         )

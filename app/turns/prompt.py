@@ -1,31 +1,133 @@
-"""What the model is asked: the system prompt, the conversation so far and the new message."""
+"""What the model is asked: the system prompt, what fits of the conversation so far, and the new message."""
 
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain, groupby
 
+from app.errors import ContextLengthExceeded
 from app.llm.client import CompletionRequest
+from app.llm.context import ContextSizes
 from app.models import AssistantMessage, Message, Question
+from app.turns.tokens import TokenScale, prompt_tokens
+
+_SMALLER = 0.5
+"""Of the room that a refused prompt was given."""
+_RESERVE = 1.1
+"""For a guess that is too low: a refusal costs more than the oldest turn."""
+_ANSWER_RESERVE = 0.9
 
 
-def build_request(
-    question: Question, history: Iterable[Message], *, system_prompt: str | None, max_tokens: int
-) -> CompletionRequest:
-    """The request for an answer, which may be shorter than `max_tokens` but not longer."""
-    sampling = dict(question.sampling)
-    asked = sampling.pop("max_tokens", max_tokens)
-    return CompletionRequest(
-        model=question.model,
-        messages=build_prompt(system_prompt, history, question.message),
-        max_tokens=min(asked, max_tokens),
-        sampling=sampling,
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """A request for an answer, and what is known of its messages."""
+
+    completion: CompletionRequest
+    guess: float
+    """How many tokens they are likely to take, before anybody has counted."""
+    tokens: float
+    """How many they are likely to take as this model counts."""
+    trimmed: int
+    """How many older ones were left out, so that these fit."""
 
 
-def build_prompt(system_prompt: str | None, history: Iterable[Message], message: str) -> list[dict[str, str]]:
-    """The prompt in OpenAI's shape. An answer without text is left out: backends refuse empty messages."""
-    prompt = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    prompt += [
-        {"role": "assistant" if isinstance(kept, AssistantMessage) else "user", "content": kept.content}
-        for kept in history
-        if kept.content
+class PromptBuilder:
+    """Builds prompts that fit each model's context."""
+
+    def __init__(self, sizes: ContextSizes, *, system_prompt: str | None, max_tokens: int) -> None:
+        """Begin without knowing how a model counts.
+
+        Args:
+            sizes: How many tokens each model's context holds.
+            system_prompt: First message of every prompt.
+            max_tokens: Cap on the tokens of an answer.
+        """
+        self._sizes = sizes
+        self._system_prompt = system_prompt
+        self._max_tokens = max_tokens
+        self._scales: defaultdict[str, TokenScale] = defaultdict(TokenScale)
+
+    async def build(self, question: Question, history: Iterable[Message], *, share: float = 1) -> Prompt:
+        """The prompt for a question, with as many of the newest turns before it as fit.
+
+        Args:
+            question: What is asked.
+            history: The conversation so far, oldest first.
+            share: The part that may be used of the room beside the system prompt and the question.
+
+        Raises:
+            ContextLengthExceeded: The question alone does not fit.
+        """
+        size = await self._sizes.of(question.model)
+        factor = self._scales[question.model].factor
+        system = [_message("system", self._system_prompt)] if self._system_prompt else []
+        asked = [_message("user", question.message)]
+        needed = factor * prompt_tokens([*system, *asked])
+        if size.is_known and needed >= size.tokens:
+            raise ContextLengthExceeded(
+                f"The message does not fit the model's context of {size.tokens} tokens.", param="message"
+            )
+        sampling = dict(question.sampling)
+        max_tokens = min(sampling.pop("max_tokens", self._max_tokens), self._max_tokens)
+        room = size.tokens - min(max_tokens, size.tokens // 2) - needed
+        turns = _turns(history)
+        kept = _newest(turns, share * room / factor / _RESERVE)
+        messages = [*system, *chain.from_iterable(kept), *asked]
+        guess = prompt_tokens(messages)
+        if size.is_known:
+            left = share * _ANSWER_RESERVE * (size.tokens - factor * guess)
+            max_tokens = max(1, min(max_tokens, int(left)))
+        return Prompt(
+            completion=CompletionRequest(
+                model=question.model, messages=messages, max_tokens=max_tokens, sampling=sampling
+            ),
+            guess=guess,
+            tokens=factor * guess,
+            trimmed=sum(len(turn) for turn in turns[: len(turns) - len(kept)]),
+        )
+
+    async def build_smaller(
+        self, question: Question, history: Iterable[Message], *, than: Prompt
+    ) -> Prompt | None:
+        """The prompt in place of one that the backend has refused as too long; None: it cannot be smaller.
+
+        Raises:
+            ContextLengthExceeded: The question alone does not fit.
+        """
+        size = await self._sizes.of(question.model)
+        counted = size.tokens - than.completion.max_tokens
+        if size.is_known and counted > than.tokens:
+            self.learn(than, counted)
+        prompt = await self.build(question, history, share=_SMALLER)
+        return None if prompt.completion == than.completion else prompt
+
+    def learn(self, prompt: Prompt, counted: int) -> None:
+        """Take in how many tokens the backend has counted."""
+        self._scales[prompt.completion.model].learn(guessed=prompt.guess, counted=counted)
+
+
+def _message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def _turns(history: Iterable[Message]) -> list[list[dict[str, str]]]:
+    """The conversation in OpenAI's shape; without empty answers, as backends refuse empty messages."""
+    return [
+        [
+            _message("assistant" if isinstance(kept, AssistantMessage) else "user", kept.content)
+            for kept in turn
+            if kept.content
+        ]
+        for _, turn in groupby(history, key=lambda kept: kept.turn_id)
     ]
-    return [*prompt, {"role": "user", "content": message}]
+
+
+def _newest(turns: list[list[dict[str, str]]], tokens: float) -> list[list[dict[str, str]]]:
+    """The last turns, as many as take no more than so many tokens."""
+    first = len(turns)
+    for turn in reversed(turns):
+        tokens -= prompt_tokens(turn)
+        if tokens < 0:
+            break
+        first -= 1
+    return turns[first:]

@@ -28,6 +28,8 @@ class Turn:
         self.end: TurnEnd | None = None
         self.has_begun = False
         """Whether its status is out: from then on it fails in the stream."""
+        self.trimmed = 0
+        """How many older messages its prompt lacks; only its owner knows."""
         self.events: list[bytes] = []
         self.journalled = 0
         """How many of them have been written down."""

@@ -26,7 +26,11 @@ def llm() -> respx.MockRouter:
 @pytest.fixture
 async def app(llm: respx.MockRouter, fake_redis: Redis) -> AsyncIterator[FastAPI]:
     settings = settings_for(
-        llm_allowed_models="other-model", llm_max_tokens=100, max_message_chars=50, max_body_bytes=2000
+        llm_allowed_models="other-model",
+        llm_max_tokens=100,
+        llm_context_tokens=4096,
+        max_message_chars=50,
+        max_body_bytes=2000,
     )
     app = create_app(settings, transport=httpx.MockTransport(llm.async_handler), redis=fake_redis)
     async with app.router.lifespan_context(app):

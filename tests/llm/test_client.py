@@ -283,10 +283,18 @@ async def test_a_refusal_that_no_dialect_mends_is_told_in_its_first_words_and_no
     assert [body.get("max_tokens") for body in sent(backend)] == [64, 64]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This model's maximum context length is 2048 tokens.",
+        "max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "Please reduce the length of the messages or completion.",
+    ],
+)
 async def test_a_message_that_the_context_cannot_hold_has_a_code_of_its_own(
-    backend: respx.MockRouter, client: LLMClient
+    backend: respx.MockRouter, client: LLMClient, text: str
 ) -> None:
-    text = "This model's maximum context length is 2048 tokens."
     backend.post("/chat/completions").respond(400, json={"object": "error", "message": text})
     with pytest.raises(ContextLengthExceeded):
         await collect(client)
@@ -312,7 +320,19 @@ async def test_a_rejection_that_is_no_json_is_not_passed_on(
     assert caught.value.message == UpstreamRejected.default_message
 
 
-@pytest.mark.parametrize(("sent_value", "expected"), [("7", 7), ("86400", 60), ("soon", None), (None, None)])
+@pytest.mark.parametrize(
+    ("sent_value", "expected"),
+    [
+        ("7", 7),
+        ("0", 1),
+        ("86400", 60),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 1),
+        ("Sun, 21 Oct 2418 07:28:00 GMT", 60),
+        ("9" * 5000, None),
+        ("soon", None),
+        (None, None),
+    ],
+)
 async def test_retry_after_is_passed_on_within_bounds(
     backend: respx.MockRouter, client: LLMClient, sent_value: str | None, expected: int | None
 ) -> None:

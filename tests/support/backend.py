@@ -65,6 +65,7 @@ class Backend:
 
     def __init__(self) -> None:
         self.script: Script = says("Hello", ", ", "world")
+        self.models: list[dict[str, Any]] = []
         self.completions: list[Exchange] = []
         self.url = ""
 
@@ -73,7 +74,10 @@ class Backend:
         try:
             exchange = await _read_request(reader, writer)
             if exchange.path.endswith("/models"):
-                await exchange.json(200, {"object": "list", "data": []})
+                await exchange.json(200, {"object": "list", "data": self.models})
+                return
+            if exchange.method == "GET":
+                await exchange.json(404, {"error": {"message": "not found"}})
                 return
             self.completions.append(exchange)
             watch = asyncio.create_task(_watch(reader, exchange))

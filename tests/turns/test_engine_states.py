@@ -70,7 +70,7 @@ class Process:
 
     def __init__(self, redis: Redis, http: httpx.AsyncClient) -> None:
         self.engine = TurnEngine(
-            llm=LLMClient(http, limits=LIMITS),
+            llm=LLMClient(http, limits=LIMITS, context_tokens=4096),
             history=HistoryRepository(redis, closed_seconds=300),
             running=RunningTurns(
                 redis, lease_seconds=10, closed_seconds=300, history_ttl_seconds=0, history_max_messages=1000
@@ -78,6 +78,7 @@ class Process:
             journal=TurnJournal(redis, ttl_seconds=300),
             system_prompt=None,
             max_tokens=100,
+            max_active_turns=1000,
             status_wait_seconds=0,
             store_retry_seconds=5,
             grace_seconds=60,

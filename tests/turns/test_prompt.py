@@ -1,7 +1,15 @@
-"""What the model is asked."""
+"""What the model is asked, and what is left out so that it fits."""
 
-from app.models import AssistantMessage, Message, UserMessage
-from app.turns.prompt import build_prompt
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.errors import ContextLengthExceeded
+from app.llm.context import ContextSizes
+from app.models import AssistantMessage, Message, Question, UserMessage
+from app.turns.prompt import Prompt, PromptBuilder
 
 AT = "2026-01-01T00:00:00.000Z"
 HISTORY: list[Message] = [
@@ -12,25 +20,152 @@ HISTORY: list[Message] = [
     UserMessage("Three", "t3", AT),
     AssistantMessage("Thi", "t3", AT, "interrupted", "m"),
 ]
+LETTERS_A_MESSAGE = 400
 
 
-def test_the_system_prompt_is_first_and_the_new_message_last() -> None:
-    assert build_prompt("Be kind.", [], "Hi") == [
+def turns(count: int) -> list[Message]:
+    """Turns of some 208 tokens each."""
+    text = "x" * LETTERS_A_MESSAGE
+    return [
+        message
+        for n in range(count)
+        for message in (
+            UserMessage(text, f"t{n}", AT),
+            AssistantMessage(text, f"t{n}", AT, "complete", "m"),
+        )
+    ]
+
+
+def ask(message: str = "Hi", **sampling: Any) -> Question:
+    return Question(user_id="u", conversation_id="c", message=message, model="m", sampling=sampling)
+
+
+def contents(prompt: Prompt) -> list[str]:
+    return [message["content"] for message in prompt.completion.messages]
+
+
+class Builders:
+    """Makes builders for contexts of any size."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    def __call__(
+        self, context: int | None = 4096, *, system_prompt: str | None = None, max_tokens: int = 100
+    ) -> PromptBuilder:
+        sizes = ContextSizes(self._http, configured=context)
+        return PromptBuilder(sizes, system_prompt=system_prompt, max_tokens=max_tokens)
+
+
+@pytest.fixture
+async def builder() -> AsyncIterator[Builders]:
+    """Contexts that are not configured are those of a backend that does not know them."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(404))
+    async with httpx.AsyncClient(base_url="http://backend.test/v1", transport=transport) as http:
+        yield Builders(http)
+
+
+async def test_the_system_prompt_is_first_and_the_new_message_last(builder: Builders) -> None:
+    prompt = await builder(system_prompt="Be kind.").build(ask(), [])
+    assert prompt.completion.messages == [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "Hi"},
     ]
 
 
-def test_without_a_system_prompt_none_is_sent() -> None:
-    assert build_prompt(None, [], "Hi") == [{"role": "user", "content": "Hi"}]
+async def test_without_a_system_prompt_none_is_sent(builder: Builders) -> None:
+    prompt = await builder().build(ask(), [])
+    assert prompt.completion.messages == [{"role": "user", "content": "Hi"}]
 
 
-def test_unfinished_answers_are_in_it_with_the_text_they_have_and_empty_ones_are_not() -> None:
-    assert [message["content"] for message in build_prompt(None, HISTORY, "Four")] == [
-        "One",
-        "First",
-        "Two",
-        "Three",
-        "Thi",
-        "Four",
-    ]
+async def test_unfinished_answers_are_in_it_with_the_text_they_have_and_empty_ones_are_not(
+    builder: Builders,
+) -> None:
+    prompt = await builder().build(ask("Four"), HISTORY)
+    assert contents(prompt) == ["One", "First", "Two", "Three", "Thi", "Four"]
+    assert prompt.trimmed == 0
+
+
+async def test_an_answer_may_be_shorter_than_the_cap_and_not_longer(builder: Builders) -> None:
+    for asked, sent in ((None, 100), (7, 7), (1000, 100)):
+        question = ask() if asked is None else ask(max_tokens=asked)
+        completion = (await builder().build(question, [])).completion
+        assert (completion.max_tokens, "max_tokens" in completion.sampling) == (sent, False)
+
+
+async def test_whole_turns_are_left_out_from_the_oldest(builder: Builders) -> None:
+    prompt = await builder(1000, system_prompt="Be kind.").build(ask(), turns(5))
+    assert contents(prompt) == ["Be kind.", *["x" * LETTERS_A_MESSAGE] * 6, "Hi"]
+    assert prompt.trimmed == 4
+
+
+@pytest.mark.parametrize("context", [50, 200, 1000, 4096])
+async def test_what_is_sent_and_asked_for_fits(builder: Builders, context: int) -> None:
+    prompt = await builder(context, max_tokens=1024).build(ask(), turns(30))
+    assert prompt.tokens + prompt.completion.max_tokens <= context
+
+
+async def test_the_answer_keeps_half_of_a_context_that_its_cap_would_fill(builder: Builders) -> None:
+    prompt = await builder(1000, max_tokens=4096).build(ask(), turns(10))
+    assert prompt.completion.max_tokens > 450
+
+
+async def test_a_message_that_fits_alone_is_sent_alone_and_leaves_less_for_the_answer(
+    builder: Builders,
+) -> None:
+    prompt = await builder(300, max_tokens=200).build(ask("x" * 800), turns(2))
+    assert len(prompt.completion.messages) == 1
+    assert prompt.trimmed == 4
+    assert 50 < prompt.completion.max_tokens < 100
+
+
+async def test_a_message_that_does_not_fit_is_refused(builder: Builders) -> None:
+    with pytest.raises(ContextLengthExceeded) as caught:
+        await builder(100).build(ask("x" * 1000), [])
+    assert caught.value.param == "message"
+    assert "100 tokens" in caught.value.message
+
+
+async def test_a_guess_at_the_size_leaves_turns_out_and_refuses_nothing(builder: Builders) -> None:
+    unknown = builder(None, max_tokens=1024)
+    assert (await unknown.build(ask(), turns(30))).trimmed > 0
+    prompt = await unknown.build(ask("x" * 32_000), turns(1))
+    assert (len(prompt.completion.messages), prompt.completion.max_tokens) == (1, 1024)
+
+
+async def test_what_the_backend_counts_corrects_the_guesses(builder: Builders) -> None:
+    prompts = builder(2000)
+    before = await prompts.build(ask(), turns(30))
+    prompts.learn(before, int(3 * before.guess))
+    after = await prompts.build(ask(), turns(30))
+    assert after.trimmed > before.trimmed
+    assert 2.5 * after.guess < after.tokens < 2000
+
+
+async def test_a_count_beyond_belief_changes_little(builder: Builders) -> None:
+    prompts = builder(4096)
+    prompts.learn(await prompts.build(ask(), []), 10**9)
+    assert contents(await prompts.build(ask(), HISTORY)) == ["One", "First", "Two", "Three", "Thi", "Hi"]
+
+
+async def test_a_refused_prompt_is_made_smaller(builder: Builders) -> None:
+    prompts = builder(2000)
+    refused = await prompts.build(ask(), turns(30))
+    smaller = await prompts.build_smaller(ask(), turns(30), than=refused)
+    assert smaller is not None
+    assert smaller.trimmed > refused.trimmed
+
+
+async def test_a_prompt_that_cannot_be_smaller_is_not_tried_again(builder: Builders) -> None:
+    prompts = builder(None)
+    refused = await prompts.build(ask(), [])
+    assert await prompts.build_smaller(ask(), [], than=refused) is None
+
+
+@pytest.mark.parametrize("script", ["Ж", "語", "🙂"])
+async def test_letters_of_several_bytes_are_expected_to_take_more_tokens(
+    builder: Builders, script: str
+) -> None:
+    prompts = builder()
+    plain, other = [(await prompts.build(ask(letter * 100), [])).tokens for letter in ("a", script)]
+    assert other > 1.5 * plain
