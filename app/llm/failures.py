@@ -57,6 +57,10 @@ def unanswered(error: Exception) -> AttemptFailed:
         )
     if isinstance(cause, aiohttp.ClientConnectorError | httpx.ConnectError):
         return AttemptFailed(UpstreamUnavailable(), is_retryable=True)
+    if isinstance(cause, aiohttp.ClientResponseError):
+        return AttemptFailed(
+            UpstreamError("The model's backend answered with something that is no HTTP."), is_retryable=False
+        )
     return AttemptFailed(
         UpstreamError("The model's backend closed the connection without an answer."), is_retryable=True
     )

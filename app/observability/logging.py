@@ -8,6 +8,8 @@ import stamina.instrumentation
 import structlog
 from structlog.typing import Processor
 
+from app.observability.storms import StormFilter
+
 _CHATTY = {
     # They log what passes through them: chunks, prompts, URLs.
     "sse_starlette": logging.INFO,
@@ -44,6 +46,7 @@ def configure_logging(*, level: str, log_format: Literal["auto", "json", "consol
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(StormFilter())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -257,18 +257,16 @@ async def test_a_stall_of_redis_shows_in_no_readers_bytes(
     async with serve(redis_url=own_store) as here, serve(redis_url=own_store) as elsewhere:
         mine = begin(here, user)
         first = await anext(mine)
-        theirs = asyncio.create_task(follow(elsewhere, turn_of(first)))
-        await anext(mine)
-        async with frozen(own_store):
-            await asyncio.sleep(
-                2.5
-            )  # long enough for a write's reply to be given up and the write be repeated
-        go_on.set()
-        rest = [each async for each in mine]
-        received = await theirs
-        replayed = await follow(elsewhere, turn_of(first))
-    assert [each.data for each in received[2:]] == [each.data for each in rest]
-    assert replayed == received
+        async with elsewhere.stream("GET", f"/chat/{turn_of(first)}") as response:
+            theirs = events(response)
+            received = [await anext(theirs)]
+            async with frozen(own_store):
+                # Long enough for a write's reply to be given up, and the write to be repeated.
+                await asyncio.sleep(2.5)
+            go_on.set()
+            received += [each async for each in theirs]
+        assert [first, *[each async for each in mine]] == received
+        assert await follow(elsewhere, turn_of(first)) == received
 
 
 async def test_a_reader_elsewhere_is_told_when_the_store_has_lost_its_turn(
