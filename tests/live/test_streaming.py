@@ -18,7 +18,7 @@ from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.service import settings_for
-from tests.support.sse import Received, chat, events
+from tests.support.sse import chat, events
 from tests.support.store import kept
 
 
@@ -47,20 +47,6 @@ async def test_every_event_is_read_before_the_backend_sends_the_next(
             was_read.put_nowait(each.id)
     assert [each.content for each in received[:-1]] == ["", "one", "two", "three", ""]
     assert received[-1].data == "[DONE]"
-
-
-async def test_events_split_anywhere_by_the_network_arrive_whole(
-    serve: Serve, backend: Backend, user: str
-) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        for byte in b"".join(answer("ż", "🐢")):
-            await exchange.send(bytes([byte]))
-
-    backend.script = script
-    async with serve() as client:
-        received = await chat(client, user_id=user)
-    assert "".join(each.content for each in received[:-1]) == "ż🐢"
 
 
 async def test_a_ping_goes_out_while_the_backend_is_silent(serve: Serve, backend: Backend, user: str) -> None:
@@ -124,96 +110,6 @@ async def test_what_fails_after_the_status_fails_in_the_stream_and_the_question_
     assert [(m["content"], m.get("status")) for m in await kept(redis, user)] == [("Hi", None), ("", "error")]
 
 
-async def test_a_reset_in_mid_answer_is_a_truncated_one(
-    serve: Serve, backend: Backend, redis: Redis, user: str
-) -> None:
-    relayed = asyncio.Event()
-
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(event(chunk("Hel")))
-        await relayed.wait()
-        exchange.reset()
-
-    backend.script = script
-    received: list[Received] = []
-    async with serve() as client, client.stream("POST", "/chat", json=ask(user)) as response:
-        async for each in events(response):
-            received.append(each)
-            relayed.set()
-    assert received[-1].json["error"]["code"] == "upstream_truncated"
-    assert (await kept(redis, user))[1]["content"] == "Hel"
-
-
-async def test_a_reset_before_the_first_byte_is_retried_once(
-    serve: Serve, backend: Backend, user: str
-) -> None:
-    async def script(exchange: Exchange) -> None:
-        if len(backend.completions) == 1:
-            exchange.reset()
-            return
-        await exchange.head()
-        await exchange.send(*answer("again"))
-
-    backend.script = script
-    async with serve() as client:
-        received = await chat(client, user_id=user)
-    assert "".join(each.content for each in received[:-1]) == "again"
-    assert len(backend.completions) == 2
-
-
-async def test_two_resets_before_the_first_byte_are_a_502(serve: Serve, backend: Backend, user: str) -> None:
-    async def script(exchange: Exchange) -> None:
-        exchange.reset()
-
-    backend.script = script
-    async with serve() as client:
-        response = await client.post("/chat", json=ask(user))
-    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_error")
-    assert len(backend.completions) == 2
-
-
-async def silent_after(exchange: Exchange, *parts: bytes) -> None:
-    """Send these, then only what is no content: comments and empty chunks."""
-    await exchange.head()
-    await exchange.send(*parts)
-    while not exchange.hung_up.is_set():
-        await exchange.send(b": still here\n\n", event(chunk("")))
-        await asyncio.sleep(0.01)
-
-
-async def test_comments_and_empty_chunks_do_not_move_the_deadline_for_the_first_token(
-    serve: Serve, backend: Backend, user: str
-) -> None:
-    backend.script = silent_after
-    async with serve(llm_first_token_timeout_seconds=0.2, llm_status_wait_seconds=0) as client:
-        received = await chat(client, user_id=user)
-    assert received[-1].json["error"]["code"] == "upstream_timeout"
-    await backend.completions[0].hung_up.wait()
-
-
-async def test_nor_the_deadline_for_the_next_one(
-    serve: Serve, backend: Backend, redis: Redis, user: str
-) -> None:
-    backend.script = lambda exchange: silent_after(exchange, event(chunk("Hel")))
-    async with serve(llm_token_gap_timeout_seconds=0.2, llm_status_wait_seconds=0) as client:
-        received = await chat(client, user_id=user)
-    assert received[-1].json["error"]["code"] == "upstream_timeout"
-    assert (await kept(redis, user))[1]["content"] == "Hel"
-
-
-async def test_a_backend_that_sends_nothing_at_all_is_a_504(
-    serve: Serve, backend: Backend, user: str
-) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.hung_up.wait()
-
-    backend.script = script
-    async with serve(llm_first_token_timeout_seconds=0.2) as client:
-        response = await client.post("/chat", json=ask(user))
-    assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
-
-
 async def test_an_answer_may_not_take_longer_than_the_total(
     serve: Serve, backend: Backend, user: str
 ) -> None:
@@ -227,20 +123,6 @@ async def test_an_answer_may_not_take_longer_than_the_total(
     async with serve(llm_total_timeout_seconds=0.3, llm_status_wait_seconds=0) as client:
         received = await chat(client, user_id=user)
     assert received[-1].json["error"]["code"] == "upstream_timeout"
-
-
-async def test_after_the_finish_neither_usage_nor_done_is_waited_for_for_long(
-    serve: Serve, backend: Backend, user: str
-) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(event(chunk("Hi")), event(chunk(finish_reason="stop")))
-        await exchange.hung_up.wait()
-
-    backend.script = script
-    async with serve() as client:
-        received = await chat(client, user_id=user)
-    assert received[-1].data == "[DONE]"
 
 
 async def test_a_reader_that_goes_away_stops_nothing(

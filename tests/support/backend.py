@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.chunks import answer
+from tests.support.proxy import reset
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Exchange:
 
     def reset(self) -> None:
         """Cut the connection at once."""
-        self.writer.transport.abort()
+        reset(self.writer)
 
 
 Script = Callable[[Exchange], Awaitable[None]]

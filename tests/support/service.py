@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -12,6 +13,9 @@ from fastapi import FastAPI
 from app.server import server_config
 from app.settings import Settings
 
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Without authorities, whose loading would take longer than most tests."""
+
 
 class _Server(uvicorn.Server):
     """Leaves pytest its signals."""
@@ -19,6 +23,17 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+def client_of(url: str, *, keeps_connections: bool = True) -> httpx.AsyncClient:
+    """A client of the service at this address."""
+    idle = None if keeps_connections else 0
+    return httpx.AsyncClient(
+        base_url=url,
+        timeout=30,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=idle),
+        verify=_NO_TLS,
+    )
 
 
 @asynccontextmanager
@@ -29,9 +44,7 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         port = listener.getsockname()[1]
         try:
-            async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", timeout=30, limits=httpx.Limits(max_connections=None)
-            ) as client:
+            async with client_of(f"http://127.0.0.1:{port}") as client:
                 yield client
         finally:
             server.should_exit = True

@@ -1,13 +1,18 @@
-"""A look into the store, and a way to freeze it."""
+"""A look into the store, and ways to freeze and to restart it."""
 
+import asyncio
 import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+
+from app.embedded.store import embedded_store
 
 
 async def kept(redis: Redis, user: str, conversation: str = "default") -> list[dict[str, Any]]:
@@ -26,3 +31,41 @@ async def frozen(url: str) -> AsyncIterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+class Store:
+    """A Valkey that can be killed and started again on the same data, on another port."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._running = ExitStack()
+        self.url = ""
+        self.ports: list[int] = []
+        """All that it has had."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.ports[-1]
+
+    def start(self) -> None:
+        """Start on what is there."""
+        self.url = self._running.enter_context(embedded_store(self._data_dir))
+        port = urlsplit(self.url).port
+        assert port is not None  # the embedded store's URL has one
+        self.ports.append(port)
+
+    def stop(self) -> None:
+        """Stop it as a person would."""
+        self._running.close()
+
+    async def kill(self) -> None:
+        """Kill it, as a machine's memory killer would."""
+        async with Redis.from_url(self.url) as redis:
+            pid = (await redis.info("server"))["process_id"]
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(self.stop)
+
+    async def restart(self) -> None:
+        """Kill it and start it again."""
+        await self.kill()
+        await asyncio.to_thread(self.start)

@@ -1,0 +1,124 @@
+"""What is held of every fault, whatever it is."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from redis.asyncio import Redis
+
+from app.main import create_app
+from tests.faults.bystander import undisturbed
+from tests.faults.fault import NOTHING, Fault
+from tests.faults.footprint import footprint
+from tests.faults.lab import NEXT_QUESTION, QUESTION, USER, Lab, until
+from tests.faults.scripts import one_after_the_other
+from tests.support.backend import running_backend
+from tests.support.proxy import proxy_to
+from tests.support.service import client_of, serving, settings_for
+from tests.support.store import Store
+
+
+async def prove(fault: Fault, data_dir: Path) -> float:
+    """Let a fault happen, and hold everything that is claimed of it.
+
+    The client sees what the row says, and the conversation keeps what the row says. A turn that failed before
+    its first event leaves nothing behind. A bystander's stream, begun before, gets every token and its end.
+    The conversation takes the next turn. In the end nothing is held that was not held before.
+
+    Returns:
+        The seconds from the fault, or from the request, to the client's end.
+    """
+    async with _lab(fault, data_dir) as lab:
+        # A first turn, so that what is opened once is open, and the store knows the scripts.
+        assert await lab.ask(_sound(lab, fault), message=NEXT_QUESTION, user_id="first") == "Yes, then [DONE]"
+        records = await lab.keys("chat:turn:*:record")
+        before = footprint(pooled_ports=lab.pooled_ports)
+        lab.scripts[QUESTION] = one_after_the_other(fault.answers)
+        async with undisturbed(lab, owner=_sound(lab, fault)):
+            records |= await lab.keys("chat:turn:*:record")
+            lab.strike()
+            seen = await fault.act(lab)
+            seconds = time.monotonic() - lab.struck_at
+            assert seen == fault.sees
+            assert lab.times_asked(QUESTION) == fault.asked
+            await _hold_what_is_kept(lab, fault, records)
+            await _hold_that_the_conversation_goes_on(lab, fault)
+
+        async def is_as_before() -> bool:
+            return footprint(pooled_ports=lab.pooled_ports).is_within(before)
+
+        async def nothing_runs() -> bool:
+            return not await lab.redis.zcard("chat:running-turns") and not await lab.keys("chat:*:running:*")
+
+        await until(nothing_runs)
+        await until(is_as_before)
+    return seconds
+
+
+async def _hold_what_is_kept(lab: Lab, fault: Fault, records: set[bytes]) -> None:
+    if not fault.sees.endswith("[DONE]"):
+
+        async def is_kept() -> bool:
+            return await lab.kept() == fault.kept
+
+        # Its client was not told that it is stored, so it may be stored later.
+        await until(is_kept)
+    assert await lab.kept() == fault.kept
+    if fault.kept == NOTHING:
+
+        async def nothing_is_left() -> bool:
+            left = await lab.keys(f"chat:{{{USER}}}:*")
+            return not left and await lab.keys("chat:turn:*:record") <= records
+
+        await until(nothing_is_left)
+
+
+async def _hold_that_the_conversation_goes_on(lab: Lab, fault: Fault) -> None:
+    assert await lab.ask(_sound(lab, fault), message=NEXT_QUESTION) == "Yes, then [DONE]"
+    before = "" if fault.kept == NOTHING else f"{fault.kept}, "
+    assert await lab.kept() == f"{before}Yes (complete)"
+
+
+def _sound(lab: Lab, fault: Fault) -> httpx.AsyncClient:
+    """A process that is set up for an ordinary answer."""
+    return lab.elsewhere if _binds_answers(fault) else lab.here
+
+
+def _binds_answers(fault: Fault) -> bool:
+    """Whether the case's settings are such that other answers cannot come from the same process."""
+    return any(name.startswith("llm_") for name in fault.settings)
+
+
+@asynccontextmanager
+async def _lab(fault: Fault, data_dir: Path) -> AsyncIterator[Lab]:
+    async with AsyncExitStack() as stack:
+        backend = await stack.enter_async_context(running_backend())
+        store = Store(data_dir)
+        stack.callback(store.stop)
+        store.start()
+        backend_port = urlsplit(backend.url).port
+        assert backend_port is not None  # it listens on one
+        backend_line = await stack.enter_async_context(proxy_to(("127.0.0.1", backend_port)))
+        store_line = await stack.enter_async_context(proxy_to(store.address))
+
+        async def served(**values: object) -> httpx.AsyncClient:
+            app = create_app(settings_for(redis_url=f"redis://127.0.0.1:{store_line.port}/0", **values))
+            client = await stack.enter_async_context(serving(app))
+            # Without connections that are kept for a next request, what is open can be counted.
+            return await stack.enter_async_context(client_of(str(client.base_url), keeps_connections=False))
+
+        here = await served(**{"llm_base_url": f"http://127.0.0.1:{backend_line.port}/v1", **fault.settings})
+        has_replica = fault.has_replica or _binds_answers(fault)
+        elsewhere = await served(llm_base_url=backend.url) if has_replica else here
+        yield Lab(
+            here=here,
+            elsewhere=elsewhere,
+            backend=backend,
+            backend_line=backend_line,
+            store=store,
+            store_line=store_line,
+            redis=await stack.enter_async_context(Redis.from_url(store.url)),
+        )

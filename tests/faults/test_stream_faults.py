@@ -1,0 +1,229 @@
+"""A backend that fails once its answer has begun, or that writes it in an odd way."""
+
+import asyncio
+import json
+from functools import partial
+
+import pytest
+
+from tests.faults.conftest import Prove
+from tests.faults.fault import AFTER_FINISH, MID_ANSWER, Act, Fault
+from tests.faults.lab import Lab
+from tests.faults.scripts import (
+    FINISH,
+    HEAD,
+    HEL,
+    HELLO,
+    LO,
+    chunked,
+    comments,
+    empty_chunks,
+    hangs,
+    resets,
+    says_error,
+    sends,
+    writes,
+)
+from tests.support.backend import Exchange
+from tests.support.chunks import DONE, answer, chunk, event, usage_chunk
+from tests.support.sse import chat
+
+_fault = partial(Fault, "backend")
+_WHOLE = ("Hello, then [DONE]", "Hello (complete)")
+_ESTIMATED = ("Hello, then [DONE]", "Hello (complete, usage estimated)")
+_BROKEN = ("Hel, then upstream_error", "Hel (error)")
+_TRUNCATED = ("Hel, then upstream_truncated", "Hel (error)")
+_GAP = {"llm_token_gap_timeout_seconds": 0.3}
+_FIRST_TOKEN = {"llm_first_token_timeout_seconds": 0.5}
+_TIMED_OUT = ("Hel, then upstream_timeout", "Hel (error)")
+_NO_TOKEN = ("no text, then upstream_timeout", "no text (error)")
+_ABORT, _ERROR = event(chunk(finish_reason="abort")), event(chunk(finish_reason="error"))
+_ROLE = event(chunk(choices=[{"index": 0, "delta": {"role": "assistant", "content": None}}]))
+_HELLO = b"".join(HELLO)
+_REASONING = [
+    {"reasoning": "They greet."},
+    {"reasoning_content": "I greet."},
+    {"tool_calls": [{"index": 0, "id": "call_1", "function": {"name": "wave", "arguments": "{}"}}]},
+]
+_THOUGHTS = [chunk(choices=[{"index": 0, "delta": delta, "finish_reason": None}]) for delta in _REASONING]
+
+
+def _of_length(length: int) -> bytes:
+    return HEAD + f"Content-Length: {length}\r\n\r\n".encode()
+
+
+def _split(text: str) -> list[bytes]:
+    """An answer of this text in UTF-8, every byte of it in a write of its own."""
+    body = b"".join(answer("#")).replace(b"#", text.encode())
+    return [body[n : n + 1] for n in range(len(body))]
+
+
+def _apart(head: bytes, first: bytes, rest: bytes) -> Act:
+    """The rest comes when the first event has been read."""
+
+    async def act(lab: Lab) -> str:
+        was_read = asyncio.Event()
+
+        async def script(exchange: Exchange) -> None:
+            await exchange.send(head, first)
+            await was_read.wait()
+            await exchange.send(rest)
+
+        async with lab.mid_answer(script) as turn:
+            was_read.set()
+            return await turn.end()
+
+    return act
+
+
+async def _passes_on(lab: Lab) -> str:
+    received = await chat(lab.here)
+    assert [json.loads(each.data) for each in received[: len(_THOUGHTS)]] == _THOUGHTS
+    return f"the chunks as they came, then {received[-1].data}"
+
+
+ENDS = [
+    _fault(
+        "silence after the role", MID_ANSWER, *_NO_TOKEN, (sends(_ROLE, then=hangs),), settings=_FIRST_TOKEN
+    ),
+    _fault(
+        "silence, the status is out",
+        "before the head",
+        *_NO_TOKEN,
+        (hangs,),
+        settings={**_FIRST_TOKEN, "llm_status_wait_seconds": 0.05},
+    ),
+    _fault(
+        "nothing but empty chunks", MID_ANSWER, *_NO_TOKEN, (sends(then=empty_chunks),), settings=_FIRST_TOKEN
+    ),
+    _fault("silence", MID_ANSWER, *_TIMED_OUT, (sends(HEL, then=hangs),), settings=_GAP),
+    _fault(
+        "comments, then nothing else", MID_ANSWER, *_TIMED_OUT, (sends(HEL, then=comments),), settings=_GAP
+    ),
+    _fault(
+        "empty chunks, then nothing else",
+        MID_ANSWER,
+        *_TIMED_OUT,
+        (sends(HEL, then=empty_chunks),),
+        settings=_GAP,
+    ),
+    _fault(
+        "longer than the total",
+        MID_ANSWER,
+        *_TIMED_OUT,
+        (sends(HEL, then=hangs),),
+        settings={"llm_total_timeout_seconds": 1.0},
+    ),
+    _fault("an error object", MID_ANSWER, *_BROKEN, (sends(HEL, event(says_error())),)),
+    _fault(
+        "an error beside a finish_reason (OpenRouter)",
+        MID_ANSWER,
+        *_BROKEN,
+        (sends(HEL, event(chunk("", finish_reason="error", **says_error())), DONE),),
+    ),
+    _fault("an event of type error", MID_ANSWER, *_BROKEN, (sends(HEL, b"event: error\ndata: {}\n\n"),)),
+    _fault("finish_reason abort (vLLM)", MID_ANSWER, *_BROKEN, (sends(HEL, _ABORT, DONE),)),
+    _fault("finish_reason error", MID_ANSWER, *_BROKEN, (sends(HEL, _ERROR, DONE),)),
+    _fault("broken JSON", MID_ANSWER, *_BROKEN, (sends(HEL, b'data: {"choices": [\n\n', *HELLO[2:]),)),
+    _fault(
+        "a line above 1 MiB", MID_ANSWER, *_BROKEN, (sends(HEL, b"data: " + b"x" * 1024 * 1024, b"\n\n"),)
+    ),
+    _fault("closes", MID_ANSWER, *_TRUNCATED, (sends(HEL),)),
+    _fault("closes in a line", MID_ANSWER, *_TRUNCATED, (sends(HEL, LO[:-20]),)),
+    _fault("[DONE] without a finish_reason", MID_ANSWER, *_TRUNCATED, (sends(HEL, DONE),)),
+    _fault(
+        "an empty chunk, and no [DONE] (Ollama)", MID_ANSWER, *_TRUNCATED, (sends(HEL, event(chunk(""))),)
+    ),
+    _fault("reset", MID_ANSWER, *_TRUNCATED, (sends(HEL, then=resets),)),
+    _fault(
+        "a chunked body breaks off",
+        MID_ANSWER,
+        *_TRUNCATED,
+        (writes(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *chunked(HEL), b"ff\r\ndata: {"),),
+    ),
+    _fault("shorter than its Content-Length", MID_ANSWER, *_TRUNCATED, (writes(_of_length(9999), HEL),)),
+    _fault(
+        "longer than its Content-Length", MID_ANSWER, *_TRUNCATED, act=_apart(_of_length(len(HEL)), HEL, LO)
+    ),
+    _fault("closes without usage and [DONE]", AFTER_FINISH, *_ESTIMATED, (sends(HEL, LO, FINISH),)),
+    _fault("usage without [DONE]", AFTER_FINISH, *_WHOLE, (sends(*HELLO[:-1]),)),
+    _fault("[DONE] without usage", AFTER_FINISH, *_ESTIMATED, (sends(HEL, LO, FINISH, DONE),)),
+    _fault("silence", AFTER_FINISH, *_ESTIMATED, (sends(HEL, LO, FINISH, then=hangs),)),
+    _fault("reset", AFTER_FINISH, *_ESTIMATED, (sends(HEL, LO, FINISH, then=resets),)),
+    _fault("hangs after [DONE]", AFTER_FINISH, *_WHOLE, (sends(*HELLO, then=hangs),)),
+]
+
+_ODD = "the whole answer"
+WAYS = [
+    _fault(
+        "the head comes with the first token (Ollama)",
+        _ODD,
+        *_WHOLE,
+        (sends(b"".join(HELLO[:2]), *HELLO[2:]),),
+    ),
+    _fault(
+        "an interim response before the head",
+        _ODD,
+        *_WHOLE,
+        (writes(b"HTTP/1.1 103 Early Hints\r\n\r\n" + HEAD + b"\r\n", *HELLO),),
+    ),
+    _fault(
+        "a chunked body",
+        _ODD,
+        *_WHOLE,
+        (writes(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *chunked(*HELLO, b"")),),
+    ),
+    _fault("a body with a Content-Length", _ODD, *_WHOLE, (writes(_of_length(len(_HELLO)), *HELLO),)),
+    _fault("byte by byte", _ODD, *_WHOLE, (sends(*(bytes([byte]) for byte in _HELLO)),)),
+    _fault("many events in one write", _ODD, *_WHOLE, (sends(_HELLO),)),
+    _fault(
+        "a character split over two writes",
+        _ODD,
+        "Zażółć 🐢, then [DONE]",
+        "Zażółć 🐢 (complete)",
+        (sends(*_split("Zażółć 🐢")),),
+    ),
+    _fault("line ends CRLF", _ODD, *_WHOLE, (sends(_HELLO.replace(b"\n", b"\r\n")),)),
+    _fault("line ends CR", _ODD, *_WHOLE, (sends(_HELLO.replace(b"\n", b"\r")),)),
+    _fault("data over several lines", _ODD, *_WHOLE, (sends(_HELLO.replace(b', "', b',\ndata: "')),)),
+    _fault("a byte order mark", _ODD, *_WHOLE, (sends(b"\xef\xbb\xbf" + _HELLO),)),
+    _fault(
+        "comments between the events",
+        _ODD,
+        *_WHOLE,
+        (sends(b": ping\n\n", _HELLO.replace(b"\n\n", b"\n\n: ping\n\n")),),
+    ),
+    _fault(
+        "other fields beside data",
+        _ODD,
+        *_WHOLE,
+        (sends(b"retry: 1\n\n" + _HELLO.replace(b"data:", b"id: 7\nevent: message\ndata:")),),
+    ),
+    _fault("a role alone, content null", _ODD, *_WHOLE, (sends(_ROLE, *HELLO[1:]),)),
+    _fault(
+        "usage in the chunk of the finish_reason",
+        _ODD,
+        *_WHOLE,
+        (sends(HEL, LO, event(usage_chunk() | chunk(finish_reason="stop")), DONE),),
+    ),
+    _fault(
+        "reasoning, reasoning_content and tool_calls",
+        _ODD,
+        "the chunks as they came, then [DONE]",
+        "Hello (complete)",
+        (sends(*map(event, _THOUGHTS), *HELLO[1:]),),
+        act=_passes_on,
+    ),
+    _fault("events after [DONE]", _ODD, *_WHOLE, (sends(*HELLO, event(chunk("late"))),)),
+]
+FAULTS = [*ENDS, *WAYS]
+
+
+@pytest.mark.parametrize("fault", ENDS, ids=str)
+async def test_a_backend_that_fails_late_leaves_what_had_come(fault: Fault, proven: Prove) -> None:
+    await proven(fault)
+
+
+@pytest.mark.parametrize("fault", WAYS, ids=str)
+async def test_an_answer_is_whole_in_whatever_way_it_is_written(fault: Fault, proven: Prove) -> None:
+    await proven(fault)

@@ -1,0 +1,210 @@
+"""A TCP proxy that breaks what passes through it: between the service and its backend, or its store."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+Address = tuple[str, int]
+
+_READ_BYTES = 64 * 1024
+_ABORT = struct.pack("ii", 1, 0)
+"""SO_LINGER on, for no time: the connection ends with a RST."""
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with a RST instead of a FIN."""
+    connection: socket.socket | None = writer.get_extra_info("socket")
+    if connection is not None and connection.fileno() >= 0:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+    writer.transport.abort()
+
+
+@dataclass(eq=False)
+class _Link:
+    """A client's connection and the one that was opened upstream for it."""
+
+    client: asyncio.StreamWriter
+    upstream: asyncio.StreamWriter
+    loses_reply: bool = False
+
+    def reset(self) -> None:
+        reset(self.client)
+        reset(self.upstream)
+
+    def close(self) -> None:
+        self.client.close()
+        self.upstream.close()
+
+
+@dataclass
+class _LostReplies:
+    marker: bytes
+    left: int
+    silently: bool
+    all_lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Proxy:
+    """Listens on a port of its own and passes everything on, until it is told otherwise."""
+
+    def __init__(self, upstream: Address) -> None:
+        self.upstream = upstream
+        self.port = 0
+        self.slice_bytes = _READ_BYTES
+        """How much is passed on in one write."""
+        self._server: asyncio.Server | None = None
+        self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._requests_pass, self._replies_pass = asyncio.Event(), asyncio.Event()
+        self._losing: _LostReplies | None = None
+        self.thaw()
+
+    async def accept(self) -> None:
+        """Take connections (again), on the same port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def refuse(self) -> None:
+        """Refuse new connections; those that are there stay."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    @asynccontextmanager
+    async def unreachable(self) -> AsyncIterator[None]:
+        """Leave new connections without an answer, as a host does that is not there."""
+        self.refuse()
+        with socket.create_server(("127.0.0.1", self.port), backlog=0):
+            # What nobody accepts fills the queue; whoever comes next is not answered.
+            waiting = [socket.socket() for _ in range(3)]
+            for each in waiting:
+                each.settimeout(0)
+                with suppress(BlockingIOError):
+                    each.connect(("127.0.0.1", self.port))
+            try:
+                yield
+            finally:
+                for each in waiting:
+                    each.close()
+        await self.accept()
+
+    def freeze(self, *, requests: bool = True, replies: bool = True) -> None:
+        """Go on taking connections and bytes, and pass none on."""
+        if requests:
+            self._requests_pass.clear()
+        if replies:
+            self._replies_pass.clear()
+
+    def thaw(self) -> None:
+        """Pass on what was held back."""
+        self._requests_pass.set()
+        self._replies_pass.set()
+
+    def reset(self) -> None:
+        """Reset every connection."""
+        for link in self._links:
+            link.reset()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for link in self._links:
+            link.close()
+
+    def lose_reply(self, marker: bytes, *, times: int = 1, silently: bool = False) -> asyncio.Event:
+        """Drop what is answered to the next requests that contain the marker; they themselves pass.
+
+        Args:
+            marker: Bytes of the request.
+            times: For how many of them.
+            silently: Say nothing more on their connections, instead of resetting them.
+
+        Returns:
+            Set once the last of these replies is lost: by then its request has been carried out.
+        """
+        self._losing = _LostReplies(marker, times, silently)
+        return self._losing.all_lost
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in one
+        self._tasks.add(task)
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection(*self.upstream)
+        except OSError:
+            reset(writer)
+            return
+        finally:
+            self._tasks.discard(task)
+        link = _Link(writer, upstream_writer)
+        self._links.add(link)
+        pumps = {
+            asyncio.create_task(self._pass_requests(reader, link)),
+            asyncio.create_task(self._pass_replies(upstream_reader, link)),
+        }
+        self._tasks |= pumps
+        try:
+            await asyncio.wait(pumps)
+        finally:
+            self._tasks -= pumps
+            self._links.discard(link)
+            link.close()
+
+    async def _pass_requests(self, reader: asyncio.StreamReader, link: _Link) -> None:
+        try:
+            while data := await reader.read(_READ_BYTES):
+                await self._requests_pass.wait()
+                losing = self._losing
+                if losing is not None and losing.left and losing.marker in data:
+                    losing.left -= 1
+                    link.loses_reply = True
+                await self._pass_on(data, link.upstream)
+            link.upstream.write_eof()
+        except OSError:
+            link.reset()
+
+    async def _pass_replies(self, reader: asyncio.StreamReader, link: _Link) -> None:
+        try:
+            while data := await reader.read(_READ_BYTES):
+                await self._replies_pass.wait()
+                if link.loses_reply:
+                    self._lose(link)
+                else:
+                    await self._pass_on(data, link.client)
+            link.client.write_eof()
+        except OSError:
+            link.reset()
+
+    def _lose(self, link: _Link) -> None:
+        assert self._losing is not None  # it made the link lose its reply
+        if not self._losing.silently:
+            link.reset()
+        if not self._losing.left:
+            self._losing.all_lost.set()
+
+    async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        for start in range(0, len(data), self.slice_bytes):
+            writer.write(data[start : start + self.slice_bytes])
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        """Refuse, reset, and wait until nothing is left."""
+        self.refuse()
+        self.reset()
+        while self._tasks or self._links:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def proxy_to(upstream: Address) -> AsyncIterator[Proxy]:
+    """A proxy in front of this address."""
+    proxy = Proxy(upstream)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(proxy.end)
+        await proxy.accept()
+        yield proxy
