@@ -37,6 +37,10 @@ dev: $(VENV)/.local ## Start the service and restart it whenever the code change
 test: $(VENV)/.dev ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: faults
+faults: $(VENV)/.dev ## Write docs/faults.md from a run of the fault suite
+	$(BIN)/python -m pytest tests/faults --write-table $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## Run formatter, linters and type checker, changing nothing
 	$(BIN)/ruff format --check

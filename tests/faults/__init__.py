@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.faults.bystander", "tests.faults.lab", "tests.faults.prove")
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{name}" for name in ("bystander", "client_acts", "lab", "prove", "store_acts"))
+)

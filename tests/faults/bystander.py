@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 import httpx
 
 from tests.faults.lab import Lab
-from tests.support.backend import Exchange
+from tests.faults.scripts import Dictated
 from tests.support.chunks import answer, chunk, event
 from tests.support.sse import Received, events
 from tests.support.turns import begin, turn_of
@@ -21,17 +21,10 @@ class _Bystander:
     """Is given one token after the other, each only once the one before it has been read."""
 
     def __init__(self) -> None:
-        self._tokens = asyncio.Queue[bytes | None]()
+        self.answer = Dictated()
         self._is_over = False
         self._said: list[str] = []
         self.turn_id = ""
-
-    async def answer(self, exchange: Exchange) -> None:
-        """The backend's script."""
-        await exchange.head()
-        while (token := await self._tokens.get()) is not None:
-            await exchange.send(token)
-        await exchange.send(*answer()[1:])
 
     async def begin(self, owner: httpx.AsyncClient) -> AsyncGenerator[Received, None]:
         """Ask, and hear the first token."""
@@ -52,14 +45,14 @@ class _Bystander:
     async def hear_the_end(self, stream: AsyncGenerator[Received, None]) -> None:
         """A last token, and the one end."""
         await self._hear(stream)
-        self._tokens.put_nowait(None)
+        self.answer.say(*answer()[1:])
         rest = [each.data async for each in stream]
         assert rest[1:] == ["[DONE]"]
 
     async def _hear(self, stream: AsyncGenerator[Received, None]) -> None:
         word = f"word{len(self._said)} "
         self._said.append(word)
-        self._tokens.put_nowait(event(chunk(word)))
+        self.answer.say(event(chunk(word)))
         async with asyncio.timeout(_TOKEN_SECONDS):
             received = await anext(stream)
         assert received.content == word

@@ -29,6 +29,6 @@ def proven(seconds: dict[str, float], tmp_path: Path) -> Prove:
     """Hold a fault, and note how long it took."""
 
     async def run(fault: Fault) -> None:
-        seconds[f"{fault.group} {fault}"] = await prove(fault, tmp_path)
+        seconds[fault.full_name] = await prove(fault, tmp_path)
 
     return run

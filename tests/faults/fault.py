@@ -48,3 +48,8 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.phase}: {self.name}"
+
+    @property
+    def full_name(self) -> str:
+        """Its name among all faults."""
+        return f"{self.group}: {self}"

@@ -112,13 +112,18 @@ async def _lab(fault: Fault, data_dir: Path) -> AsyncIterator[Lab]:
 
         here = await served(**{"llm_base_url": f"http://127.0.0.1:{backend_line.port}/v1", **fault.settings})
         has_replica = fault.has_replica or _binds_answers(fault)
-        elsewhere = await served(llm_base_url=backend.url) if has_replica else here
-        yield Lab(
+        shared = {name: value for name, value in fault.settings.items() if not name.startswith("llm_")}
+        elsewhere = await served(llm_base_url=backend.url, **shared) if has_replica else here
+        lab = Lab(
             here=here,
             elsewhere=elsewhere,
             backend=backend,
             backend_line=backend_line,
             store=store,
             store_line=store_line,
-            redis=await stack.enter_async_context(Redis.from_url(store.url)),
+            redis=Redis.from_url(store.url),
         )
+        try:
+            yield lab
+        finally:
+            await lab.redis.aclose()

@@ -73,6 +73,7 @@ def replies(status: int, body: bytes | dict[str, Any] = b"", **headers: str) -> 
         f"HTTP/1.1 {status} Scripted",
         f"Content-Type: {'application/json' if isinstance(body, dict) else 'text/html'}",
         f"Content-Length: {len(content)}",
+        "Connection: close",
         *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
     ]
     return writes("\r\n".join([*lines, "", ""]).encode() + content)
@@ -103,3 +104,31 @@ LO = event(chunk("lo"))
 HELLO = answer("Hel", "lo")
 HELLO_BYTES = b"".join(HELLO)
 END = (FINISH, DONE)
+
+
+class Dictated:
+    """A script that sends what it is told to, and ends with `[DONE]`."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self._parts = asyncio.Queue[bytes]()
+        self.say(*parts)
+
+    def say(self, *parts: bytes) -> None:
+        """Send these, each in a write of its own."""
+        for part in parts:
+            self._parts.put_nowait(part)
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Send until the end has been sent, or the client has gone."""
+        await exchange.head()
+        speaking = asyncio.create_task(self._speak(exchange))
+        gone = asyncio.create_task(exchange.hung_up.wait())
+        await asyncio.wait({speaking, gone}, return_when=asyncio.FIRST_COMPLETED)
+        speaking.cancel()
+        gone.cancel()
+
+    async def _speak(self, exchange: Exchange) -> None:
+        part = b""
+        while part != DONE:
+            part = await self._parts.get()
+            await exchange.send(part)

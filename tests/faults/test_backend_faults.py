@@ -27,7 +27,7 @@ _UNAVAILABLE = ("503 upstream_unavailable, Retry-After 2", NOTHING)
 _REJECTED = ("400 upstream_rejected", NOTHING)
 _TIMED_OUT = ("504 upstream_timeout", NOTHING)
 _BUSY = says_error("Slow down.")
-_TOO_LONG = says_error("This model's maximum context length is 16 tokens.")
+_TOO_LONG = says_error("This model's maximum context length is 2048 tokens.")
 _FIRST_TOKEN = {"llm_first_token_timeout_seconds": 0.5}
 _WHOLE_COMPLETION = {
     "object": "chat.completion",
@@ -78,6 +78,7 @@ FAULTS = [
         "400 context_length_exceeded",
         NOTHING,
         (replies(400, _TOO_LONG),),
+        asked=2,
     ),
     _fault("401", BEFORE_HEAD, *_FAILED, (replies(401, says_error("Incorrect API key: sk-secret")),)),
     _fault("403", BEFORE_HEAD, *_FAILED, (replies(403, says_error()),)),

@@ -185,8 +185,9 @@ class Proxy:
             self._losing.all_lost.set()
 
     async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter) -> None:
-        for start in range(0, len(data), self.slice_bytes):
-            writer.write(data[start : start + self.slice_bytes])
+        size = self.slice_bytes
+        for start in range(0, len(data), size):
+            writer.write(data[start : start + size])
             await writer.drain()
             await asyncio.sleep(0)
 

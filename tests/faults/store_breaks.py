@@ -1,0 +1,159 @@
+"""Ways in which the store, or the line to it, is broken for a while; at the end of each it is as it was."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tests.faults.lab import USER, Lab
+from tests.support.store import frozen as frozen_process
+
+Break = Callable[[Lab], AbstractAsyncContextManager[None]]
+
+_MESSAGES = f"chat:{{{USER}}}:messages:default"
+_NO_MESSAGE = "no message"
+
+
+@asynccontextmanager
+async def refused(lab: Lab) -> AsyncIterator[None]:
+    lab.store_line.refuse()
+    lab.store_line.reset()
+    yield
+    await lab.store_line.accept()
+
+
+@asynccontextmanager
+async def frozen(lab: Lab) -> AsyncIterator[None]:
+    async with frozen_process(lab.store.url):
+        yield
+
+
+@asynccontextmanager
+async def mute(lab: Lab) -> AsyncIterator[None]:
+    """It does what it is told, but nobody hears its replies."""
+    lab.store_line.freeze(requests=False)
+    yield
+    lab.store_line.thaw()
+
+
+@asynccontextmanager
+async def slow(lab: Lab) -> AsyncIterator[None]:
+    usual, lab.store_line.slice_bytes = lab.store_line.slice_bytes, 3
+    yield
+    lab.store_line.slice_bytes = usual
+
+
+@asynccontextmanager
+async def reset(lab: Lab) -> AsyncIterator[None]:
+    lab.store_line.reset()
+    yield
+
+
+@asynccontextmanager
+async def killed(lab: Lab) -> AsyncIterator[None]:
+    await lab.store.kill()
+    yield
+    await asyncio.to_thread(lab.store.start)
+    lab.store_line.upstream = lab.store.address
+    await lab.redis.aclose()
+    lab.redis = Redis.from_url(lab.store.url)
+
+
+@asynccontextmanager
+async def restarted(lab: Lab) -> AsyncIterator[None]:
+    async with killed(lab):
+        pass
+    yield
+
+
+def _configured(**settings: Any) -> Break:
+    names = {name.replace("_", "-"): value for name, value in settings.items()}
+
+    @asynccontextmanager
+    async def configured(lab: Lab) -> AsyncIterator[None]:
+        usual: Any = await lab.redis.config_get(*names)
+        for name, value in names.items():
+            await lab.redis.config_set(name, value)
+        yield
+        for name, value in usual.items():
+            await lab.redis.config_set(name, value)
+
+    return configured
+
+
+out_of_memory = _configured(maxmemory=1)
+without_replicas = _configured(min_replicas_to_write=1)
+
+
+@asynccontextmanager
+async def read_only(lab: Lab) -> AsyncIterator[None]:
+    """It has become the replica of a master that is not there."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    await lab.redis.replicaof("127.0.0.1", str(port))
+    yield
+    await lab.redis.replicaof("NO", "ONE")
+
+
+@asynccontextmanager
+async def wrong_password(lab: Lab) -> AsyncIterator[None]:
+    async with _configured(requirepass="secret")(lab), reset(lab):
+        yield
+
+
+@asynccontextmanager
+async def full(lab: Lab) -> AsyncIterator[None]:
+    """It takes no connection beside the one that it has."""
+    async with _configured(maxclients=1)(lab), reset(lab):
+        yield
+
+
+@asynccontextmanager
+async def busy(lab: Lab) -> AsyncIterator[None]:
+    """It runs a script that does not end."""
+    async with _configured(busy_reply_threshold=1)(lab), Redis.from_url(lab.store.url) as other:
+        endless = asyncio.create_task(_run_endlessly(other))
+        yield
+        await lab.redis.script_kill()
+        await endless
+
+
+async def _run_endlessly(redis: Redis) -> None:
+    with suppress(RedisError):  # it is killed
+        await redis.eval("while true do end", 0)
+
+
+@asynccontextmanager
+async def wrong_type(lab: Lab) -> AsyncIterator[None]:
+    """Somebody has written a STRING where the history is."""
+    await lab.redis.set(_MESSAGES, _NO_MESSAGE)
+    yield
+    await lab.redis.delete(_MESSAGES)
+
+
+@asynccontextmanager
+async def junk(lab: Lab) -> AsyncIterator[None]:
+    """Somebody has written an element into the history that is no message."""
+    await lab.redis.rpush(_MESSAGES, _NO_MESSAGE)
+    yield
+    await lab.redis.lrem(_MESSAGES, 1, _NO_MESSAGE)
+
+
+@asynccontextmanager
+async def scripts_forgotten(lab: Lab) -> AsyncIterator[None]:
+    await lab.redis.script_flush()
+    yield
+
+
+@asynccontextmanager
+async def emptied(lab: Lab) -> AsyncIterator[None]:
+    """All that is known of the case's user and turn is gone, as after a failover that lost what came last."""
+    running: Any = await lab.redis.hget(f"chat:{{{USER}}}:running:default", "turn_id")
+    turn_keys = await lab.keys(f"chat:turn:{{{running.decode()}}}:*")
+    await lab.redis.delete(*turn_keys, *await lab.keys(f"chat:{{{USER}}}:*"))
+    await lab.redis.zrem("chat:running-turns", running)
+    yield

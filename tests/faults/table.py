@@ -1,0 +1,49 @@
+"""`docs/faults.md`: the rows of the suite, with the seconds of the run that wrote it."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from tests.faults.fault import Fault
+
+PATH = Path(__file__).parents[2] / "docs" / "faults.md"
+
+_INTRODUCTION = """\
+# Faults, and what comes of them
+
+Each row is a case of `tests/faults`, which makes the fault happen over real sockets and holds what the row
+says; and that meanwhile another user's stream gets every token and its end, that the conversation takes the
+next turn, and that no task, descriptor or key is left over. `make faults` writes this page; the seconds are
+those of the run that wrote it, from the fault or the request to the client's end.
+
+What a client sees is a status and a code, or the text that was streamed and the stream's end. An answer is
+stored with its status, and its question with it.
+"""
+_TITLES = {"backend": "The backend", "store": "The store", "client": "The client"}
+_HEAD = """\
+| fault | phase | what the client sees | what is stored | seconds |
+| --- | --- | --- | --- | ---: |
+"""
+
+
+def render(faults: Sequence[Fault], seconds: Mapping[str, float]) -> str:
+    """The whole page.
+
+    Args:
+        faults: All rows, those of one group together.
+        seconds: Of each row, by its name in full.
+    """
+    parts = [_INTRODUCTION]
+    for group, rows in groupby(faults, lambda fault: fault.group):
+        lines = [f"{_cells(fault)} {seconds[fault.full_name]:.2f} |\n" for fault in rows]
+        parts.append(f"## {_TITLES[group]}\n\n{_HEAD}{''.join(lines)}")
+    return "\n".join(parts)
+
+
+def without_seconds(page: str) -> list[str]:
+    """The page's lines, for a comparison with another run's."""
+    return [line.rpartition("|")[0].rpartition("|")[0] or line for line in page.splitlines()]
+
+
+def _cells(fault: Fault) -> str:
+    return f"| {fault.name} | {fault.phase} | {fault.sees} | {fault.kept} |"
