@@ -1,12 +1,14 @@
 """The runner of the cases, and the seconds that each took."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.faults.fault import Fault
 from tests.faults.prove import prove
+from tests.support.store import Store, running_store
 
 Prove = Callable[[Fault], Awaitable[None]]
 
@@ -24,11 +26,19 @@ def seconds(pytestconfig: pytest.Config) -> dict[str, float]:
     return pytestconfig.stash.setdefault(_SECONDS, {})
 
 
+@pytest.fixture(scope="session")
+def sound_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """For all cases that have no fault of the store."""
+    with running_store(tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
 @pytest.fixture
-def proven(seconds: dict[str, float], tmp_path: Path) -> Prove:
+def proven(seconds: dict[str, float], sound_store: Store, tmp_path: Path) -> Prove:
     """Hold a fault, and note how long it took."""
 
     async def run(fault: Fault) -> None:
-        seconds[fault.full_name] = await prove(fault, tmp_path)
+        with running_store(tmp_path) if fault.group == "store" else nullcontext(sound_store) as store:
+            seconds[fault.full_name] = await prove(fault, store)
 
     return run

@@ -1,14 +1,13 @@
 """What a process holds: its tasks and its descriptors."""
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_DESCRIPTORS = Path("/proc/self/fd")
-_CONNECTIONS = Path("/proc/net/tcp")
+_DESCRIPTORS = Path("/dev/fd")
 
 
 class Footprint(NamedTuple):
@@ -38,22 +37,20 @@ def _name(task: asyncio.Task[object]) -> str:
 
 
 def _open_descriptors(pooled_ports: Collection[int]) -> int:
-    """Their number, where the system tells; elsewhere none."""
-    if not _DESCRIPTORS.exists():
-        return 0
-    pooled = _sockets(pooled_ports)
-    count = 0
-    for descriptor in _DESCRIPTORS.iterdir():
-        with suppress(FileNotFoundError):  # the one that the listing itself had open
-            count += str(descriptor.readlink()) not in pooled
-    return count
+    return sum(not _is_pooled(int(each.name), pooled_ports) for each in _DESCRIPTORS.iterdir())
 
 
-def _sockets(ports: Collection[int]) -> set[str]:
-    """The connections that have one of these ports at either end, as links to them are called."""
-    found = set()
-    for line in _CONNECTIONS.read_text().splitlines()[1:]:
-        _, local, remote, *rest = line.split()
-        if {int(address.rpartition(":")[2], 16) for address in (local, remote)} & set(ports):
-            found.add(f"socket:[{rest[6]}]")
-    return found
+def _is_pooled(descriptor: int, ports: Collection[int]) -> bool:
+    """Whether it is a connection that has one of these ports at either end."""
+    try:
+        connection = socket.socket(fileno=descriptor)
+    except OSError:  # it is a file, or is closed by now
+        return False
+    try:
+        return connection.family == socket.AF_INET and any(
+            port in ports for _, port in (connection.getsockname(), connection.getpeername())
+        )
+    except OSError:  # it is not connected
+        return False
+    finally:
+        connection.detach()

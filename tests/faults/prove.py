@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,7 +20,7 @@ from tests.support.service import client_of, serving, settings_for
 from tests.support.store import Store
 
 
-async def prove(fault: Fault, data_dir: Path) -> float:
+async def prove(fault: Fault, store: Store) -> float:
     """Let a fault happen, and hold everything that is claimed of it.
 
     The client sees what the row says, and the conversation keeps what the row says. A turn that failed before
@@ -31,7 +30,7 @@ async def prove(fault: Fault, data_dir: Path) -> float:
     Returns:
         The seconds from the fault, or from the request, to the client's end.
     """
-    async with _lab(fault, data_dir) as lab:
+    async with _lab(fault, store) as lab:
         # A first turn, so that what is opened once is open, and the store knows the scripts.
         assert await lab.ask(_sound(lab, fault), message=NEXT_QUESTION, user_id="first") == "Yes, then [DONE]"
         records = await lab.keys("chat:turn:*:record")
@@ -93,12 +92,9 @@ def _binds_answers(fault: Fault) -> bool:
 
 
 @asynccontextmanager
-async def _lab(fault: Fault, data_dir: Path) -> AsyncIterator[Lab]:
+async def _lab(fault: Fault, store: Store) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
         backend = await stack.enter_async_context(running_backend())
-        store = Store(data_dir)
-        stack.callback(store.stop)
-        store.start()
         backend_port = urlsplit(backend.url).port
         assert backend_port is not None  # it listens on one
         backend_line = await stack.enter_async_context(proxy_to(("127.0.0.1", backend_port)))
@@ -124,6 +120,7 @@ async def _lab(fault: Fault, data_dir: Path) -> AsyncIterator[Lab]:
             redis=Redis.from_url(store.url),
         )
         try:
+            await lab.redis.flushall()
             yield lab
         finally:
             await lab.redis.aclose()

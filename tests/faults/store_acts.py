@@ -42,7 +42,7 @@ def for_half_a_second_at_the_start(broken: Break) -> Act:
     return act
 
 
-def in_mid_answer(broken: Break, *, seconds: float = 0.3, seconds_afterwards: float = 0) -> Act:
+def in_mid_answer(broken: Break, *, seconds: float = 0.2, seconds_afterwards: float = 0) -> Act:
     """The client hears on while it is broken."""
 
     async def act(lab: Lab) -> str:
@@ -96,7 +96,7 @@ def until_it_ends(broken: Break) -> Act:
     return act
 
 
-def at_the_end(broken: Break, *, seconds: float = 0.5, is_in_the_way: bool = True) -> Act:
+def at_the_end(broken: Break, *, seconds: float = 0.3, is_in_the_way: bool = True) -> Act:
     """The last token comes while it is broken; where that is in the way, the end waits for its repair."""
 
     async def act(lab: Lab) -> str:

@@ -1,14 +1,9 @@
 """Token by token, over real sockets: what the backend has sent is with the client before the next is sent."""
 
 import asyncio
-import json
-from collections.abc import Iterator, MutableMapping
-from contextlib import suppress
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from structlog.testing import capture_logs
 
 from app.errors import Draining
 from app.main import create_app
@@ -179,43 +174,6 @@ async def test_many_streams_at_once_are_never_mixed_up(
         text = "".join(f"{name}:{n} " for n in range(5))
         assert "".join(each.content for each in mine[:-1]) == text
         assert (await kept(redis, name))[1]["content"] == text
-
-
-@pytest.fixture
-def logged() -> Iterator[list[MutableMapping[str, Any]]]:
-    """What the service logs."""
-    with capture_logs() as entries:
-        yield entries
-
-
-async def test_a_reader_that_takes_nothing_is_cut_off_and_the_turn_goes_on(
-    serve: Serve, backend: Backend, redis: Redis, user: str, logged: list[MutableMapping[str, Any]]
-) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        for _ in range(300):
-            await exchange.send(event(chunk("x" * 64 * 1024)))
-        await exchange.send(event(chunk(finish_reason="stop")), DONE)
-
-    backend.script = script
-    async with serve(slow_reader_seconds=0.3) as client:
-        port = client.base_url.port
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-        body = json.dumps(ask(user)).encode()
-        writer.write(b"POST /chat HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
-        writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
-        while len(messages := await kept(redis, user)) < 2:
-            await asyncio.sleep(0.05)
-        assert messages[1]["status"] == "complete"
-        while not any(entry["event"] == "disconnected a reader that takes nothing" for entry in logged):
-            await asyncio.sleep(0.05)
-        # What is left in the buffers can be read, and then there is no end.
-        received = b""
-        with suppress(ConnectionError):
-            while part := await reader.read(1024 * 1024):
-                received += part
-        assert b"-end" not in received
-        writer.close()
 
 
 async def test_a_turn_that_a_drain_overtakes_while_it_starts_is_refused(

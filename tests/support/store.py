@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,7 +65,13 @@ class Store:
         os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(self.stop)
 
-    async def restart(self) -> None:
-        """Kill it and start it again."""
-        await self.kill()
-        await asyncio.to_thread(self.start)
+
+@contextmanager
+def running_store(data_dir: Path) -> Iterator[Store]:
+    """A store of one's own."""
+    store = Store(data_dir)
+    store.start()
+    try:
+        yield store
+    finally:
+        store.stop()

@@ -1,0 +1,168 @@
+"""What clients do wrong, and lines that drop."""
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.api import middleware
+from tests.faults.fault import Act
+from tests.faults.lab import QUESTION, Lab, until
+from tests.faults.scripts import FINISH, HEL, LO, Dictated
+from tests.faults.wire import BODY, head, request, wire
+from tests.support.backend import Exchange, Script
+from tests.support.chunks import DONE, chunk, event, usage_chunk
+from tests.support.proxy import reset
+from tests.support.sse import events
+
+REST = (FINISH, event(usage_chunk()), DONE)
+GONE = "nothing: it has gone"
+_BIG = event(chunk("", padding="x" * 64 * 1024))
+"""More of them than the sockets' buffers take."""
+LONG = [HEL, *[_BIG] * 300, LO, *REST]
+
+
+def gone_before_the_head(script: Script) -> Act:
+    """It goes while its status is held; only then does the backend answer."""
+
+    async def act(lab: Lab) -> str:
+        has_gone = asyncio.Event()
+
+        async def late(exchange: Exchange) -> None:
+            await has_gone.wait()
+            await script(exchange)
+
+        async def is_asked() -> bool:
+            return lab.times_asked(QUESTION) == 1
+
+        lab.scripts[QUESTION] = late
+        asking = asyncio.create_task(lab.ask())
+        await until(is_asked)
+        lab.strike()
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+        has_gone.set()
+        return GONE
+
+    return act
+
+
+def gone_in_mid_answer(*, with_reset: bool) -> Act:
+    """It goes, and the backend goes on."""
+
+    async def act(lab: Lab) -> str:
+        lab.scripts[QUESTION] = answer = Dictated(HEL)
+        async with wire(lab) as line:
+            await line.send(request())
+            await line.receive_until(b'"Hel"')
+            lab.strike()
+            if with_reset:
+                reset(line.writer)
+        answer.say(LO, *REST)
+        return GONE
+
+    return act
+
+
+async def gone_for_good(lab: Lab) -> str:
+    """It goes, and the backend has more to say for as long as anybody listens."""
+    async with lab.mid_answer(Dictated(HEL)):
+        lab.strike()
+    return GONE
+
+
+async def comes_back(lab: Lab) -> str:
+    """It goes, and follows the turn from where it was."""
+    answer = Dictated(HEL)
+    async with lab.mid_answer(answer) as turn:
+        lab.strike()
+    answer.say(LO, *REST)
+    place = {"Last-Event-ID": f"{turn.id}-1"}
+    async with lab.here.stream("GET", f"/chat/{turn.id}", headers=place) as response:
+        rest = [each async for each in events(response)]
+    return f"Hel{''.join(each.content for each in rest[:-1])}, then {rest[-1].data}"
+
+
+async def asks_again_with_its_key(lab: Lab) -> str:
+    """It goes without an event, and sends its request once more."""
+    lab.scripts[QUESTION] = answer = Dictated(HEL)
+    ask = request("Idempotency-Key: k1")
+    async with wire(lab) as line:
+        await line.send(ask)
+        await line.receive_until(b'"Hel"')
+        reset(line.writer)
+    lab.strike()
+    async with wire(lab) as line:
+        await line.send(request("Idempotency-Key: k1", "Connection: close"))
+        answer.say(LO, *REST)
+        return await line.seen()
+
+
+async def half_closed(lab: Lab) -> str:
+    """It sends nothing any more, and would listen."""
+    lab.scripts[QUESTION] = answer = Dictated(HEL)
+    async with wire(lab) as line:
+        await line.send(request("Connection: close"))
+        await line.receive_until(b'"Hel"')
+        lab.strike()
+        line.writer.write_eof()
+        seen = await line.seen()
+        answer.say(LO, *REST)
+        return seen
+
+
+async def stalled(lab: Lab) -> str:
+    """It reads nothing until it is given up, and then what is left in the buffers."""
+    with capture_logs() as logged:
+        async with wire(lab) as line:
+            await line.send(request())
+
+            async def is_given_up() -> bool:
+                return any(entry["event"] == "disconnected a reader that takes nothing" for entry in logged)
+
+            await until(is_given_up)
+            return await line.seen()
+
+
+def sends(*parts: bytes) -> Act:
+    """These bytes, on a line of its own."""
+
+    async def act(lab: Lab) -> str:
+        async with wire(lab) as line:
+            await line.send(*parts)
+            return await line.seen()
+
+    return act
+
+
+def posts(body: bytes) -> Act:
+    """A request with this body."""
+    return sends(request("Connection: close", body=body))
+
+
+def sends_and_goes(*parts: bytes) -> Act:
+    """These bytes, and no more."""
+
+    async def act(lab: Lab) -> str:
+        async with wire(lab) as line:
+            await line.send(*parts)
+        return GONE
+
+    return act
+
+
+async def slow_body(lab: Lab) -> str:
+    """Its body begins, and does not come to an end."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(middleware, "BODY_SECONDS", 0.3)
+        return await sends(head(f"Content-Length: {len(BODY)}"), BODY[:-1])(lab)
+
+
+async def many_silent(lab: Lab) -> str:
+    """A hundred connections say nothing, while it asks."""
+    async with AsyncExitStack() as lines:
+        for _ in range(100):
+            await lines.enter_async_context(wire(lab))
+        return await lab.ask()
