@@ -102,7 +102,6 @@ def one_after_the_other(scripts: tuple[Script, ...]) -> Script:
 HEL = event(chunk("Hel"))
 LO = event(chunk("lo"))
 HELLO = answer("Hel", "lo")
-HELLO_BYTES = b"".join(HELLO)
 END = (FINISH, DONE)
 
 

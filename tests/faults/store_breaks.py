@@ -41,6 +41,14 @@ async def mute(lab: Lab) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def cut_off(lab: Lab) -> AsyncIterator[None]:
+    """The network passes nothing on."""
+    lab.store_line.freeze()
+    yield
+    lab.store_line.thaw()
+
+
+@asynccontextmanager
 async def slow(lab: Lab) -> AsyncIterator[None]:
     usual, lab.store_line.slice_bytes = lab.store_line.slice_bytes, 3
     yield
@@ -50,6 +58,12 @@ async def slow(lab: Lab) -> AsyncIterator[None]:
 @asynccontextmanager
 async def reset(lab: Lab) -> AsyncIterator[None]:
     lab.store_line.reset()
+    yield
+
+
+@asynccontextmanager
+async def closed(lab: Lab) -> AsyncIterator[None]:
+    lab.store_line.close()
     yield
 
 

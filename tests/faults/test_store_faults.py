@@ -30,6 +30,7 @@ STARTS = [
     _refused("refused", act=at_the_start(store.refused)),
     _refused("killed", act=at_the_start(store.killed)),
     _refused("frozen", act=at_the_start(store.frozen)),
+    _refused("cut off from the network", act=at_the_start(store.cut_off)),
     _refused("carries out what it is sent, but cannot be heard", act=at_the_start(store.mute)),
     _refused("out of memory", act=at_the_start(store.out_of_memory)),
     _refused("a replica whose master is gone", act=at_the_start(store.read_only)),
@@ -43,6 +44,7 @@ STARTS = [
     _whole("frozen for half a second", START, act=for_half_a_second_at_the_start(store.frozen)),
     _whole("three bytes at a time", START, act=at_the_start(store.slow)),
     _whole("all connections reset", START, act=at_the_start(store.reset)),
+    _whole("all connections closed", START, act=at_the_start(store.closed)),
     _whole("killed and started again", START, act=at_the_start(store.restarted)),
     _whole("an element of the history is no message", START, act=at_the_start(store.junk)),
 ]
@@ -57,6 +59,7 @@ MIDDLES = [
     ),
     _whole("three bytes at a time", MID_ANSWER, act=in_mid_answer(store.slow)),
     _whole("all connections reset", MID_ANSWER, act=in_mid_answer(store.reset)),
+    _whole("all connections closed", MID_ANSWER, act=in_mid_answer(store.closed)),
     _whole("killed and started again", MID_ANSWER, act=in_mid_answer(store.killed)),
     _whole(
         "killed and started again, and the answer takes longer than the lease",

@@ -10,11 +10,13 @@ from tests.faults.conftest import Prove
 from tests.faults.fault import AFTER_FINISH, MID_ANSWER, Act, Fault
 from tests.faults.lab import Lab
 from tests.faults.scripts import (
+    END,
     FINISH,
     HEAD,
     HEL,
     HELLO,
     LO,
+    Dictated,
     chunked,
     comments,
     empty_chunks,
@@ -76,6 +78,18 @@ def _apart(head: bytes, first: bytes, rest: bytes) -> Act:
     return act
 
 
+async def _cut_off(lab: Lab) -> str:
+    """The network passes nothing on."""
+    answer = Dictated(HEL)
+    async with lab.mid_answer(answer) as turn:
+        lab.strike()
+        lab.backend_line.freeze()
+        answer.say(LO, *END)
+        seen = await turn.end()
+    lab.backend_line.thaw()
+    return seen
+
+
 async def _passes_on(lab: Lab) -> str:
     received = await chat(lab.here)
     assert [json.loads(each.data) for each in received[: len(_THOUGHTS)]] == _THOUGHTS
@@ -107,6 +121,7 @@ ENDS = [
         (sends(HEL, then=empty_chunks),),
         settings=_GAP,
     ),
+    _fault("cut off from the network", MID_ANSWER, *_TIMED_OUT, act=_cut_off, settings=_GAP),
     _fault(
         "longer than the total",
         MID_ANSWER,

@@ -91,12 +91,11 @@ class Proxy:
                     each.close()
         await self.accept()
 
-    def freeze(self, *, requests: bool = True, replies: bool = True) -> None:
-        """Go on taking connections and bytes, and pass none on."""
+    def freeze(self, *, requests: bool = True) -> None:
+        """Go on taking connections and bytes, and pass none on; or requests, but no replies."""
         if requests:
             self._requests_pass.clear()
-        if replies:
-            self._replies_pass.clear()
+        self._replies_pass.clear()
 
     def thaw(self) -> None:
         """Pass on what was held back."""
