@@ -14,12 +14,21 @@ from app.settings import Settings
 
 router = APIRouter(tags=["chat"])
 
+_EVENT = {
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": r"^[^-]+-([1-9][0-9]*|end)$"},
+        "data": {"type": "string"},
+    },
+}
 _STREAM = {
     "description": (
         "Each of the backend's chunks as one event, then one terminal event: `[DONE]`, the answer is whole, "
         "or was stopped by its user, and is stored; or an error object."
     ),
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {"itemSchema": _EVENT}},
+    "headers": {name: {"required": True, "schema": {"type": "string"}} for name in ("X-Turn-Id", "Location")},
 }
 
 

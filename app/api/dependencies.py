@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 import anyio
 from fastapi import Depends, Header, Path, Request
+from pydantic import WithJsonSchema
 
 from app.api.schemas import Name
 from app.api.sse import TurnResponse
@@ -15,6 +16,8 @@ from app.settings import Settings
 from app.store.history import HistoryRepository
 from app.turns.engine import TurnEngine
 from app.turns.turn import Reader
+
+_IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
 
 
 def _settings(request: Request) -> Settings:
@@ -59,9 +62,13 @@ async def reader_slot(request: Request) -> AsyncIterator[None]:
         slots.release()
 
 
-def idempotency_key(idempotency_key: Annotated[str | None, Header()] = None) -> str | None:
+def idempotency_key(
+    idempotency_key: Annotated[
+        str | None, WithJsonSchema({"type": "string", "pattern": f"^{_IDEMPOTENCY_KEY}$"}), Header()
+    ] = None,
+) -> str | None:
     """The request's Idempotency-Key: 1 to 255 visible ASCII characters."""
-    if idempotency_key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", idempotency_key):
+    if idempotency_key is not None and not re.fullmatch(_IDEMPOTENCY_KEY, idempotency_key):
         raise ValidationFailed(
             "Idempotency-Key: expected 1 to 255 visible ASCII characters", param="Idempotency-Key"
         )

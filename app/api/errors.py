@@ -1,6 +1,7 @@
 """From an error to what the client sees of it: the status, the headers and the one body."""
 
 from collections.abc import Mapping
+from http import HTTPMethod
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app import errors
 from app.api.schemas import ErrorBody
@@ -67,6 +69,8 @@ def openapi_responses(*raised: type[ServiceError]) -> dict[int | str, dict[str, 
     for error in sorted(raised, key=lambda error: (STATUS[error], error.code)):
         entry = by_status.setdefault(STATUS[error], {"model": ErrorBody, "description": ""})
         entry["description"] += f"{' · ' if entry['description'] else ''}`{error.code}`"
+        if STATUS[error] in _RETRYABLE:
+            entry["headers"] = {"Retry-After": {"required": True, "schema": {"type": "integer"}}}
     return by_status
 
 
@@ -127,7 +131,21 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # see above
     kind = _BY_HTTP_STATUS.get(error.status_code, errors.InternalError)
-    return _respond(request, kind(), error.headers)
+    headers = {"Allow": _allowed_methods(request)} if kind is errors.MethodNotAllowed else error.headers
+    return _respond(request, kind(), headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """What the path takes: the framework's own Allow names the methods of its first route alone."""
+    taken = [
+        method
+        for method in HTTPMethod
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+    return ", ".join(taken)
 
 
 async def _defect(request: Request, error: Exception) -> Response:

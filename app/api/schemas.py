@@ -25,7 +25,15 @@ def _not_blank(value: str) -> str:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=_MAX_NAME_CHARS), AfterValidator(_plain_name)]
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=_MAX_NAME_CHARS,
+        json_schema_extra={"pattern": r"^[^/\x00-\x1f\x7f-\x9f]*$", "not": {"enum": [".", ".."]}},
+    ),
+    AfterValidator(_plain_name),
+]
 StopSequence = Annotated[str, Field(min_length=1)]
 
 
@@ -46,7 +54,9 @@ class ChatRequest(BaseModel):
     )
 
     user_id: Name
-    message: Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+    message: Annotated[
+        str, Field(min_length=1, json_schema_extra={"pattern": r"\S"}), AfterValidator(_not_blank)
+    ]
     conversation_id: Name = "default"
     if_busy: Literal["reject", "interrupt"] = "reject"
     """What to do where another turn of the conversation is running and is read."""

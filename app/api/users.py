@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Query, Response
+from pydantic.json_schema import SkipJsonSchema
 
 from app import errors
 from app.api.dependencies import ConversationId, EngineDep, HistoryDep, UserId
@@ -17,17 +18,21 @@ from app.models import ActiveTurn, Message, rfc3339
 router = APIRouter(
     prefix="/users/{user_id}",
     tags=["users"],
-    responses=openapi_responses(errors.ValidationFailed, errors.InternalError, errors.HistoryUnavailable),
+    responses=openapi_responses(
+        errors.NotFound, errors.ValidationFailed, errors.InternalError, errors.HistoryUnavailable
+    ),
 )
 
 _Place = TypeVar("_Place", tuple[int, str], tuple[str, str])
 
 Limit = Annotated[int, Query(ge=1, le=200)]
+# Left out, it is None; there is no null in a query.
+Before = Annotated[str | SkipJsonSchema[None], Query()]
 
 
 @router.get("/conversations")
 async def list_conversations(
-    user_id: UserId, history: HistoryDep, limit: Limit = 50, before: str | None = None
+    user_id: UserId, history: HistoryDep, limit: Limit = 50, before: Before = None
 ) -> ConversationList:
     """The user's conversations, newest first."""
     place = None if before is None else _decode_place(before, tuple[int, str])
@@ -50,15 +55,19 @@ async def list_conversations(
     )
 
 
-@router.get("/conversations/{conversation_id}", responses=openapi_responses(errors.ConversationNotFound))
+@router.get(
+    "/conversations/{conversation_id}",
+    responses=openapi_responses(errors.ConversationNotFound, errors.NotFound),
+)
 async def read_conversation(
     user_id: UserId,
     conversation_id: ConversationId,
     history: HistoryDep,
     limit: Limit = 50,
-    before: str | None = None,
+    before: Before = None,
 ) -> ConversationPage:
     """A conversation's messages, oldest first: the newest ones, or those before an earlier page."""
+    place = None if before is None else _decode_place(before, tuple[str, str])
     # In this order: a turn that ends in between is in both, and then no longer active.
     active_turn = await history.active_turn(user_id, conversation_id)
     messages = await history.messages(user_id, conversation_id)
@@ -66,7 +75,7 @@ async def read_conversation(
         active_turn = None
     if not messages and active_turn is None:
         raise errors.ConversationNotFound
-    end = len(messages) if before is None else _position(messages, _decode_place(before, tuple[str, str]))
+    end = len(messages) if place is None else _position(messages, place)
     start = max(0, end - limit)
     return ConversationPage.model_validate(
         {

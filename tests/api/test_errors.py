@@ -121,7 +121,8 @@ async def test_a_parameter_of_the_query_is_named_too(client: httpx.AsyncClient) 
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allowed"), [("PUT", "/chat", "POST"), ("POST", "/health", "GET")]
+    ("method", "path", "allowed"),
+    [("PUT", "/chat", "POST"), ("POST", "/health", "GET"), ("PUT", "/chat/x", "DELETE, GET")],
 )
 async def test_another_method_is_a_405_that_names_the_right_one(
     client: httpx.AsyncClient, method: str, path: str, allowed: str
