@@ -35,13 +35,19 @@ class _Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if not (self._is_in_head or self._is_in_body):
             head, blank_line, rest = data.partition(_BLANK_LINE)
+            if len(head) > _MAX_HEAD_BYTES:
+                self._refuse_head()
+                return
             # RFC 9110, 7.8, lets a server ignore it; the parser would take the body for another protocol's.
             data = _UPGRADE.sub(b"", head) + blank_line + rest
         super().data_received(data)
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > _MAX_HEAD_BYTES:
-                self.send_400_response("The head of the request is too large.")
+                self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        self.send_400_response("The head of the request is too large.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

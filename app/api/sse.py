@@ -21,6 +21,8 @@ AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
 ABORT_EXTENSION = "app.abort"
 """Under this name the server offers to cut the connection. Closing it would wait for the reader for ever."""
 
+_WRITE_BYTES = 32 * 1024
+"""A reader has its full time for each write. Events stay whole: a ping may come between two writes."""
 _SEPARATOR = "\n"
 _PLACE = re.compile(r"end|[1-9][0-9]{0,15}")
 
@@ -82,11 +84,17 @@ async def _events(reader: Reader, request_id: str) -> AsyncGenerator[bytes, None
     turn_id = reader.turn.id.encode()
     number = reader.position
     async for events in reader.events():
-        lines = []
+        frames: list[bytes] = []
+        size = 0
         for data in events:
             number += 1
-            lines.append(b"id: %b-%d\ndata: %b\n\n" % (turn_id, number, data))
-        yield b"".join(lines)
+            frames.append(b"id: %b-%d\ndata: %b\n\n" % (turn_id, number, data))
+            size += len(data)
+            if size > _WRITE_BYTES:
+                yield b"".join(frames)
+                frames, size = [], 0
+        if frames:
+            yield b"".join(frames)
     assert reader.turn.end is not None  # a reader's events end with the turn
     yield b"id: %b-end\ndata: %b\n\n" % (turn_id, _terminal(reader.turn.end, reader.turn.id, request_id))
 

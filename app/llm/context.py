@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from typing import NamedTuple, TypeVar
 
 import httpx
@@ -27,12 +28,13 @@ _LIMIT = re.compile(
 class ContextSize(NamedTuple):
     """How many tokens prompt and answer may have together."""
 
-    tokens: int
-    is_known: bool
-    """False: nobody has said so."""
+    known: int | None
+    """As it was configured or reported: what does not fit need not be sent."""
+    likely: int
+    """The best guess that there is. A refusal's words may mean something else than they seem to."""
 
 
-_UNKNOWN = ContextSize(4096, is_known=False)
+_DEFAULT_TOKENS = 4096
 
 
 class _Model(msgspec.Struct):
@@ -68,14 +70,19 @@ class ContextSizes:
         """The size for this model. Now and then the backend is asked for it, and waited for for a second."""
         if self._configured is None:
             await self._look_up()
-        said = self._configured or self._by_model.get(model) or self._of_server
-        known = [tokens for tokens in (said, self._learnt.get(model)) if tokens]
-        return ContextSize(min(known), is_known=True) if known else _UNKNOWN
+        known = self._configured or self._by_model.get(model) or self._of_server
+        learnt = self._learnt.get(model)
+        return ContextSize(known, min(known or learnt or _DEFAULT_TOKENS, learnt or sys.maxsize))
 
     def learn(self, model: str, refusal: str) -> None:
         """Take the size from the words with which the backend refused a request as too long."""
         if found := _LIMIT.search(refusal):
             self._learnt[model] = int(found[1])
+
+    def accepted(self, model: str, prompt_tokens: int) -> None:
+        """A prompt of so many tokens was taken: what was learnt of a smaller size was wrong."""
+        if self._learnt.get(model, prompt_tokens) < prompt_tokens:
+            del self._learnt[model]
 
     async def _look_up(self) -> None:
         now = asyncio.get_running_loop().time

@@ -3,9 +3,14 @@
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import FullJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+CONNECTION_ERRORS = (RedisConnectionError, RedisTimeoutError, OSError, RuntimeError)
+"""What the way to Redis does wrong. RuntimeError is what uvloop raises on a connection that was reset."""
 
 _SOCKET_TIMEOUT_SECONDS = 1.0
-_POOL_TIMEOUT_SECONDS = 0.5
+_POOL_TIMEOUT_SECONDS = 2.0
 _MAX_CONNECTIONS = 100
 
 
@@ -22,6 +27,10 @@ def open_redis(url: str) -> Redis:
             timeout=_POOL_TIMEOUT_SECONDS,
             socket_timeout=_SOCKET_TIMEOUT_SECONDS,
             socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
-            retry=Retry(FullJitterBackoff(cap=0.1, base=0.02), 1),
+            retry=Retry(
+                FullJitterBackoff(cap=0.1, base=0.02),
+                1,
+                supported_errors=CONNECTION_ERRORS,  # type: ignore[arg-type]  # typed too narrowly
+            ),
         )
     )

@@ -9,6 +9,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from app.errors import HistoryUnavailable
+from app.store.connection import CONNECTION_ERRORS
 
 
 @asynccontextmanager
@@ -16,7 +17,7 @@ async def redis_faults() -> AsyncIterator[None]:
     """Raise HistoryUnavailable for whatever Redis, or the way to it, does wrong."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, *CONNECTION_ERRORS) as error:
         raise HistoryUnavailable from error
 
 

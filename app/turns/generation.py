@@ -143,8 +143,8 @@ class Generation:
         try:
             await self._generate(prompt)
         except ContextLengthExceeded:
-            smaller = await self._prompts.build_smaller(self._question, self._history, than=prompt)
-            if smaller is None:
+            smaller = await self._prompts.build(self._question, self._history, refused=prompt)
+            if smaller.completion == prompt.completion:
                 raise
             await self._generate(smaller)
 

@@ -7,7 +7,7 @@ from itertools import chain, groupby
 
 from app.errors import ContextLengthExceeded
 from app.llm.client import CompletionRequest
-from app.llm.context import ContextSizes
+from app.llm.context import ContextSize, ContextSizes
 from app.models import AssistantMessage, Message, Question
 from app.turns.tokens import TokenScale, prompt_tokens
 
@@ -47,63 +47,60 @@ class PromptBuilder:
         self._max_tokens = max_tokens
         self._scales: defaultdict[str, TokenScale] = defaultdict(TokenScale)
 
-    async def build(self, question: Question, history: Iterable[Message], *, share: float = 1) -> Prompt:
+    async def build(
+        self, question: Question, history: Iterable[Message], *, refused: Prompt | None = None
+    ) -> Prompt:
         """The prompt for a question, with as many of the newest turns before it as fit.
 
         Args:
             question: What is asked.
             history: The conversation so far, oldest first.
-            share: The part that may be used of the room beside the system prompt and the question.
+            refused: The prompt that the backend has found too long: this one is smaller.
 
         Raises:
             ContextLengthExceeded: The question alone does not fit.
         """
         size = await self._sizes.of(question.model)
-        factor = self._scales[question.model].factor
+        if refused is not None:
+            self._learn_from_refusal(refused, size)
+        scale = self._scales[question.model].factor
         system = [_message("system", self._system_prompt)] if self._system_prompt else []
         asked = [_message("user", question.message)]
-        needed = factor * prompt_tokens([*system, *asked])
-        if size.is_known and needed >= size.tokens:
+        needed = scale * prompt_tokens([*system, *asked])
+        if size.known and needed >= size.known:
             raise ContextLengthExceeded(
-                f"The message does not fit the model's context of {size.tokens} tokens.", param="message"
+                f"The message does not fit the model's context of {size.known} tokens.", param="message"
             )
         sampling = dict(question.sampling)
         max_tokens = min(sampling.pop("max_tokens", self._max_tokens), self._max_tokens)
-        room = size.tokens - min(max_tokens, size.tokens // 2) - needed
+        share = 1 if refused is None else _SMALLER
+        room = size.likely - min(max_tokens, size.likely // 2) - needed
         turns = _turns(history)
-        kept = _newest(turns, share * room / factor / _RESERVE)
+        kept = _newest(turns, share * room / scale / _RESERVE)
         messages = [*system, *chain.from_iterable(kept), *asked]
         guess = prompt_tokens(messages)
-        if size.is_known:
-            left = share * _ANSWER_RESERVE * (size.tokens - factor * guess)
-            max_tokens = max(1, min(max_tokens, int(left)))
+        if limit := size.known if refused is None else size.likely:
+            max_tokens = max(1, min(max_tokens, int(share * _ANSWER_RESERVE * (limit - scale * guess))))
         return Prompt(
             completion=CompletionRequest(
                 model=question.model, messages=messages, max_tokens=max_tokens, sampling=sampling
             ),
             guess=guess,
-            tokens=factor * guess,
+            tokens=scale * guess,
             trimmed=sum(len(turn) for turn in turns[: len(turns) - len(kept)]),
         )
 
-    async def build_smaller(
-        self, question: Question, history: Iterable[Message], *, than: Prompt
-    ) -> Prompt | None:
-        """The prompt in place of one that the backend has refused as too long; None: it cannot be smaller.
-
-        Raises:
-            ContextLengthExceeded: The question alone does not fit.
-        """
-        size = await self._sizes.of(question.model)
-        counted = size.tokens - than.completion.max_tokens
-        if size.is_known and counted > than.tokens:
-            self.learn(than, counted)
-        prompt = await self.build(question, history, share=_SMALLER)
-        return None if prompt.completion == than.completion else prompt
-
     def learn(self, prompt: Prompt, counted: int) -> None:
-        """Take in how many tokens the backend has counted."""
-        self._scales[prompt.completion.model].learn(guessed=prompt.guess, counted=counted)
+        """Take in how many tokens the backend has counted in a prompt that it took."""
+        model = prompt.completion.model
+        self._sizes.accepted(model, counted)
+        self._scales[model].learn(guessed=prompt.guess, counted=counted)
+
+    def _learn_from_refusal(self, refused: Prompt, size: ContextSize) -> None:
+        """It was at least as long as what would not have fitted."""
+        counted = size.likely - refused.completion.max_tokens
+        if counted > refused.tokens:
+            self._scales[refused.completion.model].learn(guessed=refused.guess, counted=counted)
 
 
 def _message(role: str, content: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from app.llm.context import ContextSize
 from app.llm.deadlines import TimeLimits
 
 LIMITS = TimeLimits(connect=1, first_token=5, token_gap=5, total=10)
-UNKNOWN = ContextSize(4096, is_known=False)
+UNKNOWN = ContextSize(None, 4096)
 COMPLETION = CompletionRequest(
     model="m", messages=[{"role": "user", "content": "Hi"}], max_tokens=64, sampling={}
 )
@@ -44,21 +44,21 @@ async def size(http: httpx.AsyncClient, configured: int | None = None) -> Contex
 async def test_what_is_configured_counts_and_the_backend_is_not_asked(
     http: httpx.AsyncClient, backend: respx.MockRouter
 ) -> None:
-    assert await size(http, 512) == ContextSize(512, is_known=True)
+    assert await size(http, 512) == ContextSize(512, 512)
     assert not backend.calls
 
 
 async def test_vllm_tells_it_with_its_models(http: httpx.AsyncClient, backend: respx.MockRouter) -> None:
     listed = [{"id": "other", "max_model_len": 7}, {"id": "m", "max_model_len": 2048}]
     backend.get("/v1/models").respond(200, json={"data": listed})
-    assert await size(http) == ContextSize(2048, is_known=True)
+    assert await size(http) == ContextSize(2048, 2048)
 
 
 async def test_llama_cpp_tells_it_with_its_properties(
     http: httpx.AsyncClient, backend: respx.MockRouter
 ) -> None:
     backend.get("/props").respond(200, json={"default_generation_settings": {"n_ctx": 8192}})
-    assert await size(http) == ContextSize(8192, is_known=True)
+    assert await size(http) == ContextSize(8192, 8192)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,12 @@ async def test_a_refusal_that_names_the_size_is_learnt_from_at_once(
         async with llm.stream(COMPLETION):
             pass
     assert asked.call_count == 1
-    assert await llm.context_sizes.of("m") == ContextSize(2048, is_known=True)
+    assert await llm.context_sizes.of("m") == ContextSize(4096, 2048)
+    llm.context_sizes.accepted("m", 2000)
+    assert await llm.context_sizes.of("m") == ContextSize(4096, 2048)
+    # A backend that took a longer prompt has meant something else.
+    llm.context_sizes.accepted("m", 2100)
+    assert await llm.context_sizes.of("m") == ContextSize(4096, 4096)
 
 
 async def test_a_refusal_that_names_something_else_teaches_no_size(
@@ -121,4 +126,4 @@ async def test_a_refusal_that_names_something_else_teaches_no_size(
     with pytest.raises(ContextLengthExceeded):
         async with llm.stream(COMPLETION):
             pass
-    assert await llm.context_sizes.of("m") == ContextSize(4096, is_known=True)
+    assert await llm.context_sizes.of("m") == ContextSize(4096, 4096)

@@ -151,15 +151,9 @@ async def test_a_count_beyond_belief_changes_little(builder: Builders) -> None:
 async def test_a_refused_prompt_is_made_smaller(builder: Builders) -> None:
     prompts = builder(2000)
     refused = await prompts.build(ask(), turns(30))
-    smaller = await prompts.build_smaller(ask(), turns(30), than=refused)
-    assert smaller is not None
+    smaller = await prompts.build(ask(), turns(30), refused=refused)
     assert smaller.trimmed > refused.trimmed
-
-
-async def test_a_prompt_that_cannot_be_smaller_is_not_tried_again(builder: Builders) -> None:
-    prompts = builder(None)
-    refused = await prompts.build(ask(), [])
-    assert await prompts.build_smaller(ask(), [], than=refused) is None
+    assert smaller.completion.max_tokens <= refused.completion.max_tokens
 
 
 @pytest.mark.parametrize("script", ["Ж", "語", "🙂"])
