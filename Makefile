@@ -6,6 +6,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
@@ -41,6 +42,10 @@ test: $(VENV)/.dev ## Run all tests
 faults: $(VENV)/.dev ## Write docs/faults.md from a run of the fault suite
 	$(BIN)/python -m pytest tests/faults --write-table $(ARGS)
 
+.PHONY: test-vllm
+test-vllm: $(VENV)/.dev $(VLLM_VENV)/.installed ## Run the tests against a real vLLM on the CPU; see docs/vllm-on-cpu.md
+	$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## Run formatter, linters and type checker, changing nothing
 	$(BIN)/ruff format --check
@@ -74,8 +79,8 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.txt
 
 .PHONY: clean
-clean: ## Remove .venv and caches; conversations in .data stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## Remove .venv, .venv-vllm and caches; conversations in .data stay
+	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find app tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An .env that is there is its owner's: it is neither overwritten nor used for another backend.
@@ -88,10 +93,10 @@ endef
 .env:
 	cp .env.$(patsubst up-%,%,$(firstword $(filter up-%,$(MAKECMDGOALS)))) .env
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(VLLM_VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "This needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv);" \
 		"none was found. Name one with: make PYTHON=/path/to/python3" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@D:/bin=)
 
 $(VENV)/.local: requirements/local.txt requirements/model.txt | $(VENV)/bin/python
 	$(PIP_INSTALL) -r requirements/local.txt -r requirements/model.txt
@@ -99,4 +104,8 @@ $(VENV)/.local: requirements/local.txt requirements/model.txt | $(VENV)/bin/pyth
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 	$(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@
+
+$(VLLM_VENV)/.installed: requirements/vllm.txt | $(VLLM_VENV)/bin/python
+	$(VLLM_VENV)/bin/python -m pip install --disable-pip-version-check --no-deps -r requirements/vllm.txt
 	@touch $@
