@@ -46,6 +46,10 @@ faults: $(VENV)/.dev ## Write docs/faults.md from a run of the fault suite
 test-vllm: $(VENV)/.dev $(VLLM_VENV)/.installed ## Run the tests against a real vLLM on the CPU; see docs/vllm-on-cpu.md
 	$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
+.PHONY: soak
+soak: $(VENV)/.dev ## Run under load for MINUTES=10, while clients leave and backend and store fail
+	$(BIN)/python -m tests.soak $(MINUTES)
+
 .PHONY: check
 check: $(VENV)/.dev ## Run formatter, linters and type checker, changing nothing
 	$(BIN)/ruff format --check

@@ -1,0 +1,65 @@
+"""What clients have been told, and whether what is kept agrees with it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Literal
+
+from redis.asyncio import Redis
+
+from tests.support.store import kept
+
+Told = Literal["refused", "stored", "broken off", "left"]
+"""An error as a status · `[DONE]` · an error in the stream · the client left and did not hear the end."""
+
+
+@dataclass
+class Question:
+    """A question, and what its client has been told."""
+
+    user: str
+    text: str
+    told: Told = "left"
+    begun: bool = False
+    """Whether an event has been seen: from then on it is kept."""
+    heard: str = ""
+
+
+@dataclass
+class Ledger:
+    """All questions of a run."""
+
+    questions: list[Question] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+    def ask(self, user: str) -> Question:
+        """Note a question before it is sent."""
+        question = Question(user, f"{user} asks {len(self.questions)}")
+        self.questions.append(question)
+        return question
+
+    async def check(self, redis: Redis) -> None:
+        """Compare everything with what is kept."""
+        for user in {question.user for question in self.questions}:
+            messages = await kept(redis, user)
+            for message in messages:
+                if not message["content"].startswith(user) and message["content"]:
+                    self.violations.append(f"{user} has a message of somebody else: {message['content']!r}")
+            asked = Counter(message["content"] for message in messages if message["role"] == "user")
+            answers = {message["turn_id"]: message for message in messages if message["role"] == "assistant"}
+            by_question = {m["content"]: answers[m["turn_id"]] for m in messages if m["role"] == "user"}
+            for question in self.questions:
+                if question.user == user:
+                    self._check(question, asked[question.text], by_question.get(question.text))
+
+    def _check(self, question: Question, times: int, answer: dict[str, object] | None) -> None:
+        if times > 1:
+            self.violations.append(f"kept {times} times: {question.text}")
+        if question.told == "refused" and times:
+            self.violations.append(f"kept though it was refused: {question.text}")
+        if question.begun and not times:
+            self.violations.append(f"lost: {question.text} ({question.told})")
+        if question.told == "stored" and (answer is None or answer["content"] != question.heard):
+            self.violations.append(
+                f"not kept as it was heard: {question.text}: {answer} / {question.heard!r}"
+            )
