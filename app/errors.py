@@ -2,6 +2,7 @@
 
 ServiceError
 ├── RequestError                 type invalid_request_error: the request has to change
+│   ├── InvalidHttp
 │   ├── InvalidJson
 │   ├── ValidationFailed
 │   ├── ModelNotAllowed
@@ -72,6 +73,11 @@ class ServiceError(Exception):
 
 class RequestError(ServiceError):
     type = "invalid_request_error"
+
+
+class InvalidHttp(RequestError):
+    code = "invalid_http"
+    default_message = "The request is not valid HTTP."
 
 
 class InvalidJson(RequestError):

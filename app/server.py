@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -12,13 +13,20 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS
 
+from app.api.errors import error_json
 from app.api.sse import ABORT_EXTENSION
+from app.errors import InvalidHttp
 from app.settings import Settings
 from app.turns.engine import TurnEngine
 
 _LAST_RESPONSES_SECONDS = 5
 """How long, once all turns have ended, slow readers may take for what is left."""
 _MAX_HEAD_BYTES = 64 * 1024
+_HEAD_TOO_LARGE = "The head of the request is too large."
+_BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"X-Request-Id: %b\r\nContent-Length: %d\r\n\r\n"
+)
 _BLANK_LINE = b"\r\n\r\n"
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
 
@@ -31,12 +39,15 @@ class _Protocol(HttpToolsProtocol):
     _head_bytes = 0
     _is_in_head = False
     _is_in_body = False
+    _is_spoilt = False
 
     def data_received(self, data: bytes) -> None:
+        if self._is_spoilt:
+            return
         if not (self._is_in_head or self._is_in_body):
             head, blank_line, rest = data.partition(_BLANK_LINE)
             if len(head) > _MAX_HEAD_BYTES:
-                self._refuse_head()
+                self.send_400_response(_HEAD_TOO_LARGE)
                 return
             # RFC 9110, 7.8, lets a server ignore it; the parser would take the body for another protocol's.
             data = _UPGRADE.sub(b"", head) + blank_line + rest
@@ -44,10 +55,20 @@ class _Protocol(HttpToolsProtocol):
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > _MAX_HEAD_BYTES:
-                self._refuse_head()
+                self.send_400_response(_HEAD_TOO_LARGE)
 
-    def _refuse_head(self) -> None:
-        self.send_400_response("The head of the request is too large.")
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request; uvicorn's own answer is plain text."""
+        self._is_spoilt = True
+        # Before the first request uvicorn has none, whatever its types say.
+        if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr]
+            # What follows a good request must not spoil its answer.
+            self.cycle.keep_alive = False
+            return
+        request_id = uuid.uuid4().hex
+        body = error_json(InvalidHttp(msg), request_id)
+        self.transport.write(_BAD_REQUEST % (request_id.encode(), len(body)) + body)
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

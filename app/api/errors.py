@@ -16,6 +16,7 @@ from app.api.schemas import ErrorBody
 from app.errors import ServiceError
 
 STATUS: Mapping[type[ServiceError], int] = {
+    errors.InvalidHttp: 400,
     errors.InvalidJson: 400,
     errors.ContextLengthExceeded: 400,
     errors.UpstreamRejected: 400,

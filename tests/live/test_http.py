@@ -37,11 +37,30 @@ async def test_an_offer_of_another_protocol_is_passed_over(serve: Serve, user: s
             assert b"data: [DONE]" in answer
 
 
-@pytest.mark.parametrize("header", [b"X-Long: " + b"x" * 100_000, b"X-Many: x\r\n" * 10_000])
-async def test_a_head_that_does_not_end_is_refused(serve: Serve, header: bytes) -> None:
+@pytest.mark.parametrize(
+    "header", [b"X-Long: " + b"x" * 100_000, b"X-Many: x\r\n" * 10_000 + b"\r\n", b"no header\r\n\r\n"]
+)
+async def test_a_head_that_is_too_large_or_none_is_refused(serve: Serve, header: bytes) -> None:
     async with serve() as client:
         answer = await exchange(client, b"GET /health HTTP/1.1\r\nHost: test\r\n", header)
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    error = json.loads(body)["error"]
+    assert error["code"] == "invalid_http"
+    assert f"X-Request-Id: {error['request_id']}".encode() in head
+
+
+async def test_what_follows_a_good_request_does_not_spoil_its_answer(serve: Serve, user: str) -> None:
+    """As where a body is longer than its Content-Length says."""
+    body = json.dumps({"user_id": user, "message": "Hi"}).encode()
+    ask = (
+        "POST /chat HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    async with serve() as client:
+        answer = await exchange(client, ask + b"}}} no request")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
 
 
 async def test_requests_on_one_connection_are_answered_in_their_order(serve: Serve, user: str) -> None:
