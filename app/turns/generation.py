@@ -93,7 +93,7 @@ class Generation:
             self._scope.cancel()
 
     def lose(self, end: TurnEnd) -> None:
-        """Stop generating and store nothing: somebody else has closed the turn, with this end."""
+        """Stop generating: somebody else has closed the turn, with this end. Where it is LOST, nobody has."""
         if self._is_relaying and not self._is_lost:
             self._is_lost = True
             self._cut = end
@@ -103,7 +103,7 @@ class Generation:
         """Generate, store, end the turn: whatever happens, its readers get one clear end."""
         try:
             end = await self._relay()
-            if self._is_lost:
+            if self._is_lost and not (end is LOST and self.turn.has_begun):
                 self.turn.close(end)
                 # Where the conversation was deleted while the turn started, its journal is still open.
                 with suppress(HistoryUnavailable):

@@ -17,6 +17,7 @@ class Question:
     """A question, and what its client has been told."""
 
     user: str
+    conversation: str
     text: str
     told: Told = "left"
     begun: bool = False
@@ -32,25 +33,27 @@ class Ledger:
     ends: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
-    def ask(self, user: str) -> Question:
+    def ask(self, user: str, conversation: str) -> Question:
         """Note a question before it is sent."""
-        question = Question(user, f"{user} asks {len(self.questions)}")
+        question = Question(user, conversation, f"{user} asks {len(self.questions)}")
         self.questions.append(question)
         return question
 
     async def check(self, redis: Redis) -> None:
         """Compare everything with what is kept."""
-        for user in {question.user for question in self.questions}:
-            messages = await kept(redis, user)
+        by_conversation: dict[tuple[str, str], list[Question]] = {}
+        for question in self.questions:
+            by_conversation.setdefault((question.user, question.conversation), []).append(question)
+        for (user, conversation), questions in by_conversation.items():
+            messages = await kept(redis, user, conversation)
             for message in messages:
                 if not message["content"].startswith(user) and message["content"]:
                     self.violations.append(f"{user} has a message of somebody else: {message['content']!r}")
             asked = Counter(message["content"] for message in messages if message["role"] == "user")
             answers = {message["turn_id"]: message for message in messages if message["role"] == "assistant"}
             by_question = {m["content"]: answers[m["turn_id"]] for m in messages if m["role"] == "user"}
-            for question in self.questions:
-                if question.user == user:
-                    self._check(question, asked[question.text], by_question.get(question.text))
+            for question in questions:
+                self._check(question, asked[question.text], by_question.get(question.text))
 
     def _check(self, question: Question, times: int, answer: dict[str, object] | None) -> None:
         if times > 1:

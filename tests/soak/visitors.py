@@ -1,6 +1,7 @@
 """Clients that ask, leave, come back elsewhere, and write down what they are told."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,10 +14,12 @@ from tests.support.sse import events
 _ABORTED = 0.2
 _COMES_BACK = 0.5
 _STREAM_SECONDS = 60.0
+_TURNS_A_CONVERSATION = 20
+"""So that prompts, and what they take, do not grow with the time."""
 
 
 class Visitor:
-    """One user, who asks one question after the other in one conversation."""
+    """One user, who asks one question after the other."""
 
     def __init__(
         self, user: str, replicas: Sequence[httpx.AsyncClient], ledger: Ledger, chance: random.Random
@@ -28,8 +31,10 @@ class Visitor:
 
     async def ask_until(self, is_over: asyncio.Event) -> None:
         """Ask until it is over."""
-        while not is_over.is_set():
-            question = self._ledger.ask(self._user)
+        for n in itertools.count():
+            if is_over.is_set():
+                return
+            question = self._ledger.ask(self._user, f"conversation {n // _TURNS_A_CONVERSATION}")
             try:
                 async with asyncio.timeout(_STREAM_SECONDS):
                     await self._visit(question)
@@ -40,7 +45,12 @@ class Visitor:
 
     async def _visit(self, question: Question) -> None:
         leaves_after = self._chance.randrange(12) if self._chance.random() < _ABORTED else None
-        body = {"user_id": self._user, "message": question.text, "if_busy": "interrupt"}
+        body = {
+            "user_id": question.user,
+            "conversation_id": question.conversation,
+            "message": question.text,
+            "if_busy": "interrupt",
+        }
         async with self._replica().stream("POST", "/chat", json=body) as response:
             if response.status_code != 200:
                 await self._refused(question, response)

@@ -8,18 +8,23 @@ if how then
   return {'closed', how}
 end
 local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until')
-if running[1] ~= ARGV[1] then
-  return {'lost'}
-end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[3] == '1' and tonumber(running[2]) >= now then
-  return {'alive'}
+if ARGV[3] == '1' then
+  if running[1] ~= ARGV[1] then
+    return {'lost'}
+  end
+  if tonumber(running[2]) >= now then
+    return {'alive'}
+  end
 end
 -- The mark comes after the messages: a script that fails half-way keeps what it has written so far.
 redis.call('RPUSH', KEYS[3], ARGV[8], ARGV[9])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
-redis.call('DEL', KEYS[1])
+-- An owner that was taken for dead before its turn was known to have begun has lost the conversation, not the turn.
+if running[1] == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
 redis.call('ZADD', KEYS[4], now, ARGV[5])
 -- Messages come in pairs, so an even limit drops whole turns.
 local limit = tonumber(ARGV[6])
