@@ -126,6 +126,15 @@ async def stalled(lab: Lab) -> str:
             return await line.seen()
 
 
+async def slow(lab: Lab) -> str:
+    """It reads a little now and then, for longer than one that reads nothing may take."""
+    async with wire(lab) as line:
+        await line.send(request("Connection: close"))
+        while await line.receive():
+            await asyncio.sleep(0.005)
+        return await line.seen()
+
+
 def sends(*parts: bytes) -> Act:
     """These bytes, on a line of its own."""
 

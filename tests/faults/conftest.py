@@ -1,10 +1,12 @@
 """The runner of the cases, and the seconds that each took."""
 
-from collections.abc import Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.faults.fault import Fault
 from tests.faults.prove import prove
@@ -18,6 +20,11 @@ _SECONDS = pytest.StashKey[dict[str, float]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-table`: what `make faults` adds."""
     parser.addoption("--write-table", action="store_true", help="write docs/faults.md from this run")
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The event loop that the service runs on: another one meets a broken line in another way."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -57,6 +57,14 @@ FAULTS = [
         settings={"slow_reader_seconds": 0.5},
     ),
     _fault(
+        "reads slowly",
+        MID_ANSWER,
+        *_HELLO,
+        (sends(*client.LONG),),
+        act=client.slow,
+        settings={"slow_reader_seconds": 1},
+    ),
+    _fault(
         "two requests at once on one line",
         "the request",
         "Hello, then [DONE]; Hello, then [DONE]",
@@ -100,6 +108,7 @@ FAULTS = [
         act=client.posts(_DEEP_FIELD),
     ),
     _refused("TLS where none is spoken", sees="400", act=client.sends(_TLS)),
+    _refused("a head of 100 KB", sees="400", act=client.sends(head("X-Padding: " + "x" * 100_000))),
     _refused("a head that does not end", sees="400", act=client.sends(head()[:-2], b"x" * 100_000)),
     _refused(
         "a body of two lengths",

@@ -83,7 +83,7 @@ class _Response:
     def __init__(self) -> None:
         self.status = 0
         self.headers: list[tuple[str, str]] = []
-        self.body = b""
+        self.body = bytearray()
         self.is_whole = False
 
     async def told(self) -> str:
@@ -91,14 +91,14 @@ class _Response:
         if self.status == httpx.codes.OK:
 
             async def received() -> AsyncIterator[Any]:
-                async for each in events(httpx.Response(200, content=self.body)):
+                async for each in events(httpx.Response(200, content=bytes(self.body))):
                     yield each
                 if not self.is_whole:
                     raise httpx.RemoteProtocolError("")
 
             return await told(received())
         if headers["content-type"] == "application/json":
-            return refusal(self.status, headers, self.body)
+            return refusal(self.status, headers, bytes(self.body))
         return str(self.status)
 
 
