@@ -107,12 +107,16 @@ FAULTS = [
         sees="422 validation_error",
         act=client.posts(_DEEP_FIELD),
     ),
-    _refused("TLS where none is spoken", sees="400", act=client.sends(_TLS)),
-    _refused("a head of 100 KB", sees="400", act=client.sends(head("X-Padding: " + "x" * 100_000))),
-    _refused("a head that does not end", sees="400", act=client.sends(head()[:-2], b"x" * 100_000)),
+    _refused("TLS where none is spoken", sees="400 invalid_http", act=client.sends(_TLS)),
+    _refused(
+        "a head of 100 KB", sees="400 invalid_http", act=client.sends(head("X-Padding: " + "x" * 100_000))
+    ),
+    _refused(
+        "a head that does not end", sees="400 invalid_http", act=client.sends(head()[:-2], b"x" * 100_000)
+    ),
     _refused(
         "a body of two lengths",
-        sees="400",
+        sees="400 invalid_http",
         act=client.sends(head(f"Content-Length: {len(BODY)}", "Transfer-Encoding: chunked") + BODY),
     ),
 ]

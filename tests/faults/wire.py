@@ -97,9 +97,7 @@ class _Response:
                     raise httpx.RemoteProtocolError("")
 
             return await told(received())
-        if headers["content-type"] == "application/json":
-            return refusal(self.status, headers, bytes(self.body))
-        return str(self.status)
+        return refusal(self.status, headers, bytes(self.body))
 
 
 @asynccontextmanager
