@@ -16,6 +16,7 @@ from tests.faults.scripts import (
     resets,
     says_error,
     sends,
+    writes,
 )
 from tests.support.backend import says
 from tests.support.chunks import DONE, chunk, event
@@ -69,6 +70,8 @@ FAULTS = [
     _fault("closes without an answer, twice", BEFORE_HEAD, *_FAILED, (closes,), asked=2),
     _fault("reset, once", BEFORE_HEAD, *_WHOLE, (resets, says("Hello")), asked=2),
     _fault("reset, twice", BEFORE_HEAD, *_FAILED, (resets,), asked=2),
+    _fault("no HTTP", BEFORE_HEAD, *_FAILED, (writes(b"SSH-2.0-OpenSSH_9.2\r\n"),)),
+    _fault("a header of 100 KB", BEFORE_HEAD, *_FAILED, (replies(200, X_Padding="x" * 100_000),)),
     _fault("400", BEFORE_HEAD, *_REJECTED, (replies(400, says_error("bad stop")),)),
     _fault("400, an HTML page", BEFORE_HEAD, *_REJECTED, (replies(400, NGINX),)),
     _fault("422", BEFORE_HEAD, *_REJECTED, (replies(422, {"detail": [{"loc": ["body"], "msg": "x"}]}),)),

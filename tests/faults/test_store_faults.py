@@ -100,7 +100,7 @@ MIDDLES = [
         "it loses all that it knew of the turn",
         MID_ANSWER,
         "Hel, then generation_lost",
-        NOTHING,
+        "Hel (interrupted)",
         act=until_it_ends(store.emptied),
     ),
 ]
