@@ -41,6 +41,10 @@ def _backend_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
         raise ValueError("expected a URL that begins with http:// or https:// and names a host")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError("expected a host's name with labels of 1 to 63 characters") from None
     if parts.username is not None:
         raise ValueError("expected a URL without credentials; LLM_API_KEY is the place for a key")
     return value.rstrip("/")

@@ -71,22 +71,29 @@ class _Answer:
         chunks: list[Chunk] = []
         try:
             for event in self._decoder.feed(received):
-                if event.data == _DONE:
+                if event.data.strip() == _DONE:
                     self.is_over = True
                     break
-                if event.data:
+                if event.data and event.type != b"ping":
                     chunks.append(self._chunk(event))
         except LineTooLong:
-            self.failure = UpstreamError("The model's backend sent a line that is too long.")
+            self._fail(UpstreamError("The model's backend sent a line that is too long."))
         except UpstreamError as error:
-            self.failure = error
+            self._fail(error)
         return chunks
+
+    def _fail(self, failure: UpstreamError) -> None:
+        """What comes after a whole answer cannot spoil it."""
+        if self.is_whole:
+            self.is_over = True
+        else:
+            self.failure = failure
 
     def _chunk(self, event: Event) -> Chunk:
         if event.type == b"error":
             raise UpstreamError
         chunk = parse_chunk(event.data)
-        self.has_begun = True
+        self.has_begun = self.has_begun or not chunk.is_usage_only
         if chunk.has_content:
             self._deadlines.content_arrived(self._now())
         if chunk.finish_reason is not None and not self.is_whole:

@@ -25,22 +25,14 @@ class Chunk(NamedTuple):
     """The extra chunk of `stream_options.include_usage`, whose `choices` are empty."""
 
 
-class _Delta(msgspec.Struct):
-    content: str | None = None
-    reasoning: Any = None
-    reasoning_content: Any = None
-    tool_calls: Any = None
-    refusal: Any = None
-
-
 class _Choice(msgspec.Struct):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
+    delta: Any = None
+    finish_reason: Any = None
 
 
 class _Body(msgspec.Struct):
     choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -48,41 +40,52 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 
 def parse_chunk(data: bytes) -> Chunk:
-    """Read one event's data.
+    """Read one event's data. What the service does not need may have any shape.
 
     Raises:
         UpstreamError: It is no completion chunk, an error object, or a finish that is a failure.
     """
     body = _parse(data)
-    if body.error is not None:
+    if body.error:
         raise UpstreamError
     if b"\n" in data:
         # Outside of strings a line feed is white space, and inside of them JSON allows none.
         data = data.replace(b"\n", b" ")
+    usage = body.usage if isinstance(body.usage, dict) else None
     if not body.choices:
-        return Chunk(data, usage=body.usage, is_usage_only=bool(body.usage) and body.choices is not None)
+        return Chunk(data, usage=usage, is_usage_only=bool(usage))
     choice = body.choices[0]
-    if choice.finish_reason in _FAILED_FINISHES:
+    finish_reason = choice.finish_reason if isinstance(choice.finish_reason, str) else None
+    if finish_reason in _FAILED_FINISHES:
         raise UpstreamError
-    delta = choice.delta or _Delta()
-    content = delta.content or ""
+    delta = choice.delta if isinstance(choice.delta, dict) else {}
     return Chunk(
         data,
-        content,
-        bool(content or delta.reasoning or delta.reasoning_content or delta.tool_calls or delta.refusal),
-        choice.finish_reason or None,
-        body.usage,
+        content=_text(delta.get("content")),
+        has_content=any(value for name, value in delta.items() if name != "role"),
+        finish_reason=finish_reason or None,
+        usage=usage,
+    )
+
+
+def _text(content: Any) -> str:
+    """The text of a delta; Mistral's reasoning models send it in parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else ()
+    return "".join(
+        part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)
     )
 
 
 def _parse(data: bytes) -> _Body:
     try:
         return _decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         try:
             # A surrogate pair split over two chunks is valid JSON to the standard library alone.
             return _without_surrogates(msgspec.convert(json.loads(data), _Body))
-        except (ValueError, RecursionError, msgspec.ValidationError):
+        except (ValueError, RecursionError):
             raise UpstreamError("The model's backend sent something that is no completion chunk.") from error
 
 
@@ -90,5 +93,6 @@ def _without_surrogates(body: _Body) -> _Body:
     """Repair what is kept as it came; content is put together first."""
     body.usage = json.loads(json.dumps(body.usage, ensure_ascii=False).encode("utf-8", "replace"))
     for choice in body.choices or ():
-        choice.finish_reason = (choice.finish_reason or "").encode("utf-8", "replace").decode()
+        if isinstance(choice.finish_reason, str):
+            choice.finish_reason = choice.finish_reason.encode("utf-8", "replace").decode()
     return body

@@ -18,12 +18,13 @@ from app.llm.answer import read_answer
 from app.llm.chunk import Chunk
 from app.llm.context import ContextSizes
 from app.llm.deadlines import Deadlines, TimeLimits
-from app.llm.dialect import Dialect
+from app.llm.dialect import GUESSED_NAME, Dialect
 from app.llm.failures import (
     TRANSPORT_ERRORS,
     AttemptFailed,
+    Rejection,
+    read_rejection,
     rejected,
-    rejection_text,
     unanswered,
 )
 
@@ -110,15 +111,21 @@ class LLMClient:
         self._dialects: dict[str, Dialect] = {}
 
     @asynccontextmanager
-    async def stream(self, request: CompletionRequest) -> AsyncIterator[AsyncGenerator[list[Chunk], None]]:
+    async def stream(
+        self, request: CompletionRequest, *, began: float
+    ) -> AsyncIterator[AsyncGenerator[list[Chunk], None]]:
         """Ask for a completion. What arrives together is handed on together.
 
         The iterator ends once the answer is whole; it raises where it is not.
 
+        Args:
+            request: What is asked.
+            began: When the first request for this answer was made, in the event loop's time.
+
         Raises:
             ServiceError: Upstream…, or ContextLengthExceeded. The message can be shown to a client.
         """
-        deadlines = Deadlines(self._limits, asyncio.get_running_loop().time())
+        deadlines = Deadlines(self._limits, began)
         try:
             async with asyncio.timeout_at(deadlines.next):
                 response = await _retry_once(self._negotiate, request)
@@ -143,26 +150,44 @@ class LLMClient:
         except TRANSPORT_ERRORS as error:
             raise unanswered(error).failure from error
         if not response.is_success:
-            raise rejected(response.status_code, response.headers, b"").failure
+            raise rejected(response.status_code, response.headers, read_rejection(b"")).failure
 
     async def _negotiate(self, request: CompletionRequest) -> httpx.Response:
-        dialect: Dialect | None = self._dialects.get(request.model, Dialect())
+        """Ask in the dialect that this model is known to take, then in those that its refusals suggest."""
+        dialect = self._dialects.get(request.model, Dialect())
         first: AttemptFailed | None = None
-        while dialect is not None:
+        while True:
             response = await self._post(dialect.write(request.body()))
             if response.is_success:
-                if first is not None:
-                    self._dialects[request.model] = dialect
+                self._dialects[request.model] = dialect
                 return response
-            said = await _rejection(response)
-            failed = rejected(response.status_code, response.headers, said)
+            rejection = await self._read_rejection(response)
+            failed = rejected(response.status_code, response.headers, rejection)
             if isinstance(failed.failure, ContextLengthExceeded):
-                self.context_sizes.learn(request.model, rejection_text(said))
+                self.context_sizes.learn(request.model, rejection.words)
                 raise failed
-            first = first or failed
-            dialect = dialect.after_rejection(rejection_text(said)) if said else None
-        assert first is not None  # the loop ran at least once
-        raise first
+            following = dialect.after_rejection(rejection)
+            if following is None:
+                # What it says of a name that was only a guess tells the client nothing.
+                raise first if first is not None and GUESSED_NAME in rejection.text else failed
+            first, dialect = first or failed, following
+
+    async def _read_rejection(self, response: httpx.Response) -> Rejection:
+        """What a backend says that does not take a request; nothing where the status says all."""
+        body = b""
+        try:
+            async with asyncio.timeout(_REJECTION_SECONDS):
+                if response.status_code in _REJECTIONS:
+                    async for part in response.aiter_bytes():
+                        body += part
+                        if len(body) > _MAX_REJECTION_BYTES:
+                            break
+        except (TimeoutError, *TRANSPORT_ERRORS):
+            pass  # what has come is all that there is
+        finally:
+            await _close(response)
+        key = self._http.headers.get("Authorization", "").removeprefix("Bearer ")
+        return read_rejection(body.replace(key.encode(), b"") if key else body)
 
     async def _post(self, body: dict[str, Any]) -> httpx.Response:
         try:
@@ -181,23 +206,6 @@ def _is_retryable(error: Exception) -> bool:
 _retry_once = stamina.AsyncRetryingCaller(
     attempts=2, timeout=None, wait_initial=0.1, wait_jitter=0.2, wait_max=0.3
 ).on(_is_retryable)
-
-
-async def _rejection(response: httpx.Response) -> bytes:
-    """What a backend says that does not take a request; nothing where the status says all."""
-    body = b""
-    try:
-        async with asyncio.timeout(_REJECTION_SECONDS):
-            if response.status_code in _REJECTIONS:
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > _MAX_REJECTION_BYTES:
-                        break
-    except (TimeoutError, *TRANSPORT_ERRORS):
-        pass  # what has come is all that there is
-    finally:
-        await _close(response)
-    return body
 
 
 async def _close(response: httpx.Response) -> None:

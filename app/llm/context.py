@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-import sys
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import msgspec
@@ -12,15 +11,19 @@ from app.llm.failures import TRANSPORT_ERRORS
 
 _Answer = TypeVar("_Answer")
 
+_DEFAULT_TOKENS = 4096
+_SIZES = range(128, 10**9)
+"""What is believed to be one."""
 _LOOK_UP_SECONDS = 1.0
 _KNOWN_SECONDS = 300.0
 """A backend may be started anew with another size."""
 _UNANSWERED_SECONDS = 10.0
 
-# "maximum context length is 2048 tokens" (OpenAI), "context size (2048 tokens)" (llama.cpp), "greater than
-# max_model_len=2048" (vLLM); but not "exceeded max context length by 20 tokens" (Ollama).
+# "maximum context length is 2,048 tokens" (OpenAI), "context size (2048 tokens)" (llama.cpp), "greater than
+# max_model_len=2048" (vLLM).
 _LIMIT = re.compile(
-    r"(?:context (?:length|size|window)|maximum model length|max_model_len)(?! by)\D{0,20}(\d+)",
+    r"(?:context (?:length|size|window)|maximum model length|max_model_len)"
+    r"(?:\s?[=:(]|\sis|\sof){0,2}(?:\sonly)?\s?\(?(\d[\d,]{0,12})",
     re.IGNORECASE,
 )
 
@@ -30,16 +33,19 @@ class ContextSize(NamedTuple):
 
     known: int | None
     """As it was configured or reported: what does not fit need not be sent."""
-    likely: int
-    """The best guess that there is. A refusal's words may mean something else than they seem to."""
+    learnt: int | None = None
+    """As a refusal's words seem to say, which may mean something else."""
 
-
-_DEFAULT_TOKENS = 4096
+    @property
+    def likely(self) -> int:
+        """The best guess that there is."""
+        known = self.known or _DEFAULT_TOKENS
+        return min(known, self.learnt or known)
 
 
 class _Model(msgspec.Struct):
-    id: str
-    max_model_len: int | None = None
+    id: str = ""
+    max_model_len: Any = None
 
 
 class _ModelList(msgspec.Struct):
@@ -47,7 +53,7 @@ class _ModelList(msgspec.Struct):
 
 
 class _GenerationSettings(msgspec.Struct):
-    n_ctx: int
+    n_ctx: Any
 
 
 class _ServerProperties(msgspec.Struct):
@@ -63,47 +69,55 @@ class ContextSizes:
         self._by_model: dict[str, int] = {}
         self._of_server: int | None = None
         self._learnt: dict[str, int] = {}
-        self._next_look_up = float("-inf")
-        self._lock = asyncio.Lock()
+        self._has_looked = asyncio.Event()
+        if self.is_configured:
+            self._has_looked.set()
+
+    @property
+    def is_configured(self) -> bool:
+        return self._configured is not None
 
     async def of(self, model: str) -> ContextSize:
-        """The size for this model. Now and then the backend is asked for it, and waited for for a second."""
-        if self._configured is None:
-            await self._look_up()
+        """The size for this model; right after the start the backend has a second to tell it."""
+        await self._has_looked.wait()
         known = self._configured or self._by_model.get(model) or self._of_server
-        learnt = self._learnt.get(model)
-        return ContextSize(known, min(known or learnt or _DEFAULT_TOKENS, learnt or sys.maxsize))
+        return ContextSize(known, self._learnt.get(model))
 
     def learn(self, model: str, refusal: str) -> None:
         """Take the size from the words with which the backend refused a request as too long."""
-        if found := _LIMIT.search(refusal):
-            self._learnt[model] = int(found[1])
+        if (found := _LIMIT.search(refusal)) and (tokens := int(found[1].replace(",", ""))) in _SIZES:
+            self._learnt[model] = tokens
 
     def accepted(self, model: str, prompt_tokens: int) -> None:
         """A prompt of so many tokens was taken: what was learnt of a smaller size was wrong."""
         if self._learnt.get(model, prompt_tokens) < prompt_tokens:
             del self._learnt[model]
 
-    async def _look_up(self) -> None:
-        now = asyncio.get_running_loop().time
-        async with self._lock:
-            if now() < self._next_look_up:
-                return
-            try:
-                async with asyncio.timeout(_LOOK_UP_SECONDS):
-                    await self._ask()
-                self._learnt.clear()
-                self._next_look_up = now() + _KNOWN_SECONDS
-            except (TimeoutError, httpx.HTTPStatusError, *TRANSPORT_ERRORS):
-                self._next_look_up = now() + _UNANSWERED_SECONDS
+    async def watch(self) -> None:
+        """Ask the backend now and then, until cancelled. It is of no use where the size is configured."""
+        while True:
+            is_told = await self._look_up()
+            await asyncio.sleep(_KNOWN_SECONDS if is_told else _UNANSWERED_SECONDS)
+
+    async def _look_up(self) -> bool:
+        try:
+            async with asyncio.timeout(_LOOK_UP_SECONDS):
+                await self._ask()
+        except (TimeoutError, httpx.HTTPStatusError, *TRANSPORT_ERRORS):
+            return False
+        else:
+            self._learnt.clear()
+            return True
+        finally:
+            self._has_looked.set()
 
     async def _ask(self) -> None:
         listed = await self._get("models", _ModelList)
-        models = listed.data if listed else []
-        self._by_model = {each.id: each.max_model_len for each in models if each.max_model_len}
+        sizes = {each.id: _size(each.max_model_len) for each in (listed.data if listed else ())}
+        self._by_model = {model: size for model, size in sizes.items() if size}
         # llama.cpp's are beside its OpenAI-compatible part, not in it.
         properties = None if self._by_model else await self._get("../props", _ServerProperties)
-        self._of_server = properties.default_generation_settings.n_ctx if properties else None
+        self._of_server = _size(properties.default_generation_settings.n_ctx) if properties else None
 
     async def _get(self, path: str, kind: type[_Answer]) -> _Answer | None:
         """What the backend answers, or None where it has nothing of the kind; raises while it is starting."""
@@ -112,5 +126,9 @@ class ContextSizes:
             response.raise_for_status()
         try:
             return msgspec.json.decode(response.content, type=kind) if response.is_success else None
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             return None
+
+
+def _size(value: Any) -> int | None:
+    return value if isinstance(value, int) and value in _SIZES else None

@@ -4,6 +4,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.llm.failures import Rejection
+
+GUESSED_NAME = "max_completion_tokens"
+"""OpenAI's newer name for `max_tokens`."""
+
 _UNKNOWN = re.compile(
     r"max_completion_tokens|un(supported|recognized|known|expected)|not (supported|permitted|allowed)|extra",
     re.IGNORECASE,
@@ -23,17 +28,18 @@ class Dialect:
         if not self.takes_stream_options:
             body.pop("stream_options", None)
         if not self.takes_max_tokens:
-            body["max_completion_tokens"] = body.pop("max_tokens")
+            body[GUESSED_NAME] = body.pop("max_tokens")
         return body
 
-    def after_rejection(self, rejection: str) -> "Dialect | None":
+    def after_rejection(self, rejection: Rejection) -> "Dialect | None":
         """The dialect to try next, or None where it was rejected for another reason.
 
         It is a guess, to be remembered only if the backend then takes the request. A rejected value of
         `max_tokens` is no rejected name: a backend that ignores the other name would answer without a cap.
         """
-        if self.takes_stream_options and re.search(r"\bstream_options\b", rejection):
+        text = rejection.text
+        if self.takes_stream_options and re.search(r"\bstream_options\b", text):
             return replace(self, takes_stream_options=False)
-        if self.takes_max_tokens and re.search(r"\bmax_tokens\b", rejection) and _UNKNOWN.search(rejection):
+        if self.takes_max_tokens and re.search(r"\bmax_tokens\b", text) and _UNKNOWN.search(text):
             return replace(self, takes_max_tokens=False)
         return None

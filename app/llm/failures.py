@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import ceil
 from typing import Any
@@ -25,13 +26,19 @@ TRANSPORT_ERRORS = (httpx.RequestError, aiohttp.ClientError)
 MAX_RETRY_AFTER_SECONDS = 60
 
 _MAX_DETAIL_CHARS = 300
-_URL = re.compile(r"\S+://\S+")
+_MAX_MATCHED_CHARS = 4000
+# Addresses and paths are left out of a backend's words; a page, a stack trace or control characters make all
+# of them unfit to be told.
+_INTERNALS = re.compile(r"\S+://\S+|[\w.-]+:\d{2,5}\S*|(?<!\w)(?:/[\w.-]+){2,}")
+_UNFIT = re.compile(r"<[a-z!/]|Traceback|[\x00-\x08\x0e-\x1f\x7f]", re.IGNORECASE)
 _CONTEXT_LENGTH = re.compile(
     r"context.{0,3}(length|size|window)|exceed.{0,40}context|(prompt|input) is too long|reduce the length"
-    # vLLM's other words
-    r"|maximum model length|max_model_len|max_tokens must be at least 1",
+    # vLLM's other words, then those of Text Generation Inference and Gemini
+    r"|maximum model length|max_model_len|max_tokens must be at least 1"
+    r"|max_new_tokens. must be|maximum number of tokens",
     re.IGNORECASE,
 )
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _RETRYABLE_STATUS = frozenset({502, 503, 504})
 
 
@@ -66,23 +73,43 @@ def unanswered(error: Exception) -> AttemptFailed:
     )
 
 
-def rejected(status: int, headers: httpx.Headers, body: bytes) -> AttemptFailed:
-    """Classify an answer that is no stream by its HTTP status."""
-    return AttemptFailed(_failure(status, headers, body), is_retryable=status in _RETRYABLE_STATUS)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejection:
+    """What a backend says that does not take a request."""
+
+    words: str
+    """Its own message; empty: it sent none that can be told from a page."""
+    text: str
+    """All of it, to look for names in."""
+    codes: frozenset[str]
+    """Its code, type and parameter."""
+
+    @property
+    def is_of_context(self) -> bool:
+        """Whether it says that the prompt, or the prompt and the answer, are too long."""
+        return bool(self.codes & _CONTEXT_CODES or _CONTEXT_LENGTH.search(self.words))
 
 
-def rejection_text(body: bytes) -> str:
-    """The backend's own words, from where OpenAI, vLLM, Ollama and FastAPI put them; else nothing."""
+def read_rejection(body: bytes) -> Rejection:
+    """Find the words where OpenAI, vLLM, Ollama and FastAPI put them."""
+    text = body.decode("utf-8", "replace")[:_MAX_MATCHED_CHARS]
     try:
         said: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return ""
+    except (ValueError, RecursionError):
+        return Rejection(words="", text=text, codes=frozenset())
+    codes: set[str] = set()
     for name in ("error", "message", "detail"):
-        if isinstance(said, dict) and name in said:
-            said = said[name]
+        if isinstance(said, dict):
+            codes |= {value for key in ("code", "type", "param") if isinstance(value := said.get(key), str)}
+            said = said.get(name, said)
     if isinstance(said, list):
-        return "; ".join(_field_error(item) for item in said if isinstance(item, dict))
-    return said if isinstance(said, str) else ""
+        said = "; ".join(_field_error(item) for item in said if isinstance(item, dict))
+    return Rejection(words=said if isinstance(said, str) else "", text=text, codes=frozenset(codes))
+
+
+def rejected(status: int, headers: httpx.Headers, rejection: Rejection) -> AttemptFailed:
+    """Classify an answer that is no stream by its HTTP status."""
+    return AttemptFailed(_failure(status, headers, rejection), is_retryable=status in _RETRYABLE_STATUS)
 
 
 def _field_error(item: dict[str, Any]) -> str:
@@ -90,10 +117,13 @@ def _field_error(item: dict[str, Any]) -> str:
     return f"{'.'.join(map(str, where)) if isinstance(where, list) else where}: {item.get('msg')}"
 
 
-def _failure(status: int, headers: httpx.Headers, body: bytes) -> ServiceError:
+def _failure(status: int, headers: httpx.Headers, rejection: Rejection) -> ServiceError:
     match status:
+        case 400 | 422 if rejection.is_of_context:
+            return ContextLengthExceeded("The conversation does not fit the model's context.")
         case 400 | 422:
-            return _rejected(rejection_text(body))
+            words = _tellable(rejection.words)
+            return UpstreamRejected(f"The model's backend rejected the request: {words}" if words else None)
         case 429:
             return UpstreamRateLimited(retry_after=_retry_after(headers))
         case 503:
@@ -102,11 +132,10 @@ def _failure(status: int, headers: httpx.Headers, body: bytes) -> ServiceError:
             return UpstreamError(f"The model's backend answered with status {status}.")
 
 
-def _rejected(text: str) -> ServiceError:
-    if _CONTEXT_LENGTH.search(text):
-        return ContextLengthExceeded("The conversation does not fit the model's context.")
-    text = " ".join(_URL.sub("", text).split())[:_MAX_DETAIL_CHARS]
-    return UpstreamRejected(f"The model's backend rejected the request: {text}" if text else None)
+def _tellable(words: str) -> str:
+    if _UNFIT.search(words):
+        return ""
+    return " ".join(_INTERNALS.sub("", words).split())[:_MAX_DETAIL_CHARS]
 
 
 def _retry_after(headers: httpx.Headers) -> int | None:
@@ -115,6 +144,6 @@ def _retry_after(headers: httpx.Headers) -> int | None:
     try:
         is_delay = re.fullmatch(r"[0-9]{1,9}", value)
         seconds = int(value) if is_delay else ceil(parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return min(max(seconds, 1), MAX_RETRY_AFTER_SECONDS)

@@ -118,7 +118,7 @@ class HistoryRepository:
 def _message(key: str, element: bytes | str) -> Message | None:
     try:
         return _decoder.decode(element)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         # One element that something else wrote must not close the conversation for good.
         _log.error("left out an element of a conversation that is no message", key=key)
         return None

@@ -15,6 +15,7 @@ from app.errors import (
     HistoryUnavailable,
     InvalidLastEventId,
     Overloaded,
+    RequestError,
     ServiceError,
     TurnExpired,
     TurnNotFound,
@@ -93,10 +94,10 @@ class TurnEngine:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Keep leases, write and read journals; at the end store at once what still runs."""
-        loops = {
-            asyncio.create_task(supervise(each.run), name=type(each).__name__)
-            for each in (self._writer, self._tail, self._keeper)
-        }
+        steady = [self._writer.run, self._tail.run, self._keeper.run]
+        if not self._llm.context_sizes.is_configured:
+            steady.append(self._llm.context_sizes.watch)
+        loops = {asyncio.create_task(supervise(loop), name=loop.__qualname__) for loop in steady}
         try:
             yield
             await self.drain(0)
@@ -125,7 +126,9 @@ class TurnEngine:
                 attached = await self._gate.enter(turn, question, closed_by=closed_by)
                 if attached is None:
                     generation = await self._generation(turn, question)
-        except HistoryUnavailable:
+        except (RequestError, Draining, Overloaded):
+            raise  # nothing was begun
+        except BaseException:
             # Redis may yet carry out what it was sent; nothing of that may stay.
             self._in_background(self._gate.leave(turn))
             raise

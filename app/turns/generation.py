@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import msgspec
@@ -24,6 +25,8 @@ from app.turns.writer import JournalWriter
 
 STORE_WAIT_SECONDS = 10.0
 """How long after the last token readers wait for the turn to be stored."""
+_SHARES_AFTER_REFUSALS = (0.5, 0.0)
+"""What is left of the conversation in a prompt that follows one that was too long."""
 
 _log = structlog.get_logger()
 
@@ -65,6 +68,7 @@ class Generation:
         self._is_lost = False
         self._failure: ServiceError | None = None
         self._prompt: Prompt | None = None
+        self._is_prompted = asyncio.Event()
         self._answer = Answer()
         self._last_chunk = b""
 
@@ -77,6 +81,7 @@ class Generation:
         with anyio.move_on_after(seconds):
             while not self.turn.has_begun and self.turn.end is None:
                 await self.turn.changed()
+        await self._is_prompted.wait()  # what was left out of the prompt is told with the status
         if self.turn.has_begun:
             return
         if self.turn.end is not None:
@@ -131,6 +136,7 @@ class Generation:
             self._failure = InternalError()
         finally:
             self._is_relaying = False
+            self._is_prompted.set()
         if self._cut is not None and (self._is_lost or self._scope.cancelled_caught):
             # An answer that only waited for its usage is whole, unless its user has stopped it.
             is_whole = self._answer.finish_reason is not None and self._cut.code is not None
@@ -138,20 +144,28 @@ class Generation:
         return failed(self._failure) if self._failure is not None else TurnEnd("complete")
 
     async def _ask(self) -> None:
-        """Ask with what fits; where the backend finds that too long, once more with less."""
+        """Ask with what fits; where the backend finds that too long, with less, and in the end alone."""
+        began = asyncio.get_running_loop().time()
         prompt = await self._prompts.build(self._question, self._history)
-        try:
-            await self._generate(prompt)
-        except ContextLengthExceeded:
-            smaller = await self._prompts.build(self._question, self._history, refused=prompt)
-            if smaller.completion == prompt.completion:
-                raise
-            await self._generate(smaller)
+        for share in _SHARES_AFTER_REFUSALS:
+            try:
+                await self._generate(prompt, began)
+            except ContextLengthExceeded:
+                smaller = await self._prompts.build_smaller(
+                    self._question, self._history, refused=prompt, share=share
+                )
+                if smaller.completion == prompt.completion:
+                    raise
+                prompt = smaller
+            else:
+                return
+        await self._generate(prompt, began)
 
-    async def _generate(self, prompt: Prompt) -> None:
+    async def _generate(self, prompt: Prompt, began: float) -> None:
         self._prompt = prompt
         self.turn.trimmed = prompt.trimmed
-        async with self._llm.stream(prompt.completion) as batches:
+        self._is_prompted.set()
+        async with self._llm.stream(prompt.completion, began=began) as batches:
             async for chunks in batches:
                 self._take(chunks)
         if (counted := self._answer.prompt_tokens) is not None:
@@ -222,15 +236,15 @@ class Generation:
 
 
 class _ChunkHead(msgspec.Struct):
-    id: str | None = None
-    model: str | None = None
-    created: int | None = None
+    id: Any = None
+    model: Any = None
+    created: Any = None
 
 
 def _last_chunk(before: bytes, record: TurnRecord) -> bytes:
     """The chunk that tells a client that its user has stopped the answer."""
     head = _ChunkHead()
-    with suppress(msgspec.DecodeError):
+    with suppress(ValueError, RecursionError):
         head = msgspec.json.decode(before, type=_ChunkHead)
     return msgspec.json.encode(
         {

@@ -1,5 +1,6 @@
 """What the model is asked: the system prompt, what fits of the conversation so far, and the new message."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +12,10 @@ from app.llm.context import ContextSize, ContextSizes
 from app.models import AssistantMessage, Message, Question
 from app.turns.tokens import TokenScale, prompt_tokens
 
-_SMALLER = 0.5
-"""Of the room that a refused prompt was given."""
 _RESERVE = 1.1
 """For a guess that is too low: a refusal costs more than the oldest turn."""
-_ANSWER_RESERVE = 0.9
+_LEAST_ANSWER_TOKENS = 256
+"""An answer's cap is not lowered below it for the sake of what is only likely."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,8 +27,10 @@ class Prompt:
     """How many tokens they are likely to take, before anybody has counted."""
     tokens: float
     """How many they are likely to take as this model counts."""
+    history_guess: float
+    """The part of the guess that is of the conversation so far."""
     trimmed: int
-    """How many older ones were left out, so that these fit."""
+    """How many older messages were left out, so that these fit."""
 
 
 class PromptBuilder:
@@ -48,47 +50,59 @@ class PromptBuilder:
         self._scales: defaultdict[str, TokenScale] = defaultdict(TokenScale)
 
     async def build(
-        self, question: Question, history: Iterable[Message], *, refused: Prompt | None = None
+        self, question: Question, history: Iterable[Message], *, most_history: float = math.inf
     ) -> Prompt:
         """The prompt for a question, with as many of the newest turns before it as fit.
 
         Args:
             question: What is asked.
             history: The conversation so far, oldest first.
-            refused: The prompt that the backend has found too long: this one is smaller.
+            most_history: What the guess of the conversation's part may come to at most, after a refusal.
 
         Raises:
             ContextLengthExceeded: The question alone does not fit.
         """
         size = await self._sizes.of(question.model)
-        if refused is not None:
-            self._learn_from_refusal(refused, size)
         scale = self._scales[question.model].factor
         system = [_message("system", self._system_prompt)] if self._system_prompt else []
         asked = [_message("user", question.message)]
-        needed = scale * prompt_tokens([*system, *asked])
+        needed = prompt_tokens([*system, *asked])
+        # What was learnt is left out here: where it is wrong, a message would be refused that fits.
         if size.known and needed >= size.known:
             raise ContextLengthExceeded(
                 f"The message does not fit the model's context of {size.known} tokens.", param="message"
             )
         sampling = dict(question.sampling)
         max_tokens = min(sampling.pop("max_tokens", self._max_tokens), self._max_tokens)
-        share = 1 if refused is None else _SMALLER
-        room = size.likely - min(max_tokens, size.likely // 2) - needed
+        room = (size.likely - min(max_tokens, size.likely // 2)) / (scale * _RESERVE) - needed
         turns = _turns(history)
-        kept = _newest(turns, share * room / scale / _RESERVE)
+        kept = _newest(turns, min(room, most_history))
         messages = [*system, *chain.from_iterable(kept), *asked]
         guess = prompt_tokens(messages)
-        if limit := size.known if refused is None else size.likely:
-            max_tokens = max(1, min(max_tokens, int(share * _ANSWER_RESERVE * (limit - scale * guess))))
+        least = 1 if most_history < math.inf else int(((size.known or 0) - guess) / 2)
         return Prompt(
             completion=CompletionRequest(
-                model=question.model, messages=messages, max_tokens=max_tokens, sampling=sampling
+                model=question.model,
+                messages=messages,
+                max_tokens=_cap(max_tokens, size, scale * _RESERVE * guess, least),
+                sampling=sampling,
             ),
             guess=guess,
             tokens=scale * guess,
+            history_guess=guess - needed,
             trimmed=sum(len(turn) for turn in turns[: len(turns) - len(kept)]),
         )
+
+    async def build_smaller(
+        self, question: Question, history: Iterable[Message], *, refused: Prompt, share: float
+    ) -> Prompt:
+        """The prompt in place of one that was too long, with a share of its part of the conversation."""
+        size = await self._sizes.of(question.model)
+        counted = size.likely - refused.completion.max_tokens
+        if (size.known or size.learnt) and counted > refused.tokens:
+            # It took at least what would not have fitted.
+            self._scales[question.model].learn(guessed=refused.guess, counted=counted)
+        return await self.build(question, history, most_history=share * refused.history_guess)
 
     def learn(self, prompt: Prompt, counted: int) -> None:
         """Take in how many tokens the backend has counted in a prompt that it took."""
@@ -96,11 +110,14 @@ class PromptBuilder:
         self._sizes.accepted(model, counted)
         self._scales[model].learn(guessed=prompt.guess, counted=counted)
 
-    def _learn_from_refusal(self, refused: Prompt, size: ContextSize) -> None:
-        """It was at least as long as what would not have fitted."""
-        counted = size.likely - refused.completion.max_tokens
-        if counted > refused.tokens:
-            self._scales[refused.completion.model].learn(guessed=refused.guess, counted=counted)
+
+def _cap(max_tokens: int, size: ContextSize, used: float, least: int) -> int:
+    """The answer's cap: some backends refuse a prompt and a cap that are too much together."""
+    if size.learnt:
+        least = _LEAST_ANSWER_TOKENS
+    elif not size.known:
+        return max_tokens
+    return min(max_tokens, max(int(size.likely - used), least, 1))
 
 
 def _message(role: str, content: str) -> dict[str, str]:

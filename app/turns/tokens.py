@@ -6,11 +6,14 @@ _BYTES_A_TOKEN = 4
 """A rule of thumb: English has some 4 letters a token; where a letter takes more bytes, it is fewer."""
 _TOKENS_A_MESSAGE = 4
 """What a chat template puts around each message."""
-_FIRST_COUNT = 20.0
+_PRIOR = 200.0**2
+"""What the first guesses weigh: as much as one prompt of 200 tokens that was counted as guessed."""
 _MEMORY = 0.9
 _MAX_FACTOR = 8.0
 _MIN_FACTOR = 0.5
 """Higher than what some servers report, who leave out the tokens that they had in their cache."""
+_TEMPLATE_TOKENS = 500
+"""More than any chat template adds to a prompt."""
 
 
 def text_tokens(text: str) -> float:
@@ -24,17 +27,22 @@ def prompt_tokens(messages: Iterable[Mapping[str, str]]) -> float:
 
 
 class TokenScale:
-    """How far guesses are off for one model, learnt from what its backend counts; the latest count most."""
+    """How far guesses are off for one model, learnt from what its backend counts.
+
+    Long prompts count most, as a chat template is most of a short one; and the latest ones.
+    """
 
     def __init__(self) -> None:
-        self._guessed = self._counted = _FIRST_COUNT
+        self._products = self._squares = 0.0
 
     @property
     def factor(self) -> float:
-        """Tokens that were counted for each that was guessed."""
-        return min(max(self._counted / self._guessed, _MIN_FACTOR), _MAX_FACTOR)
+        """Tokens that are counted for each that is guessed."""
+        factor = (_PRIOR + self._products) / (_PRIOR + self._squares)
+        return min(max(factor, _MIN_FACTOR), _MAX_FACTOR)
 
-    def learn(self, *, guessed: float, counted: float) -> None:
-        """Take in a count."""
-        self._guessed = _MEMORY * self._guessed + guessed
-        self._counted = _MEMORY * self._counted + counted
+    def learn(self, *, guessed: float, counted: int) -> None:
+        """Take in a count, unless it is beyond belief."""
+        if guessed / _MAX_FACTOR <= counted <= guessed * _MAX_FACTOR + _TEMPLATE_TOKENS:
+            self._products = _MEMORY * self._products + guessed * counted
+            self._squares = _MEMORY * self._squares + guessed * guessed

@@ -1,5 +1,6 @@
 """The LLM client against scripted answers: what it sends, and what it makes of what comes back."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -56,7 +57,8 @@ async def collect(
 ) -> list[str]:
     """The contents of an answer; those that came before a failure are in `received`."""
     contents = [] if received is None else received
-    async with client.stream(completion) as batches:
+    now = asyncio.get_running_loop().time()
+    async with client.stream(completion, began=now) as batches:
         async for batch in batches:
             contents += [chunk.content for chunk in batch]
     return contents

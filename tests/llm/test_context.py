@@ -1,6 +1,9 @@
 """How a model's context size is found."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -8,11 +11,11 @@ import respx
 
 from app.errors import ContextLengthExceeded
 from app.llm.client import CompletionRequest, LLMClient, open_http_client
-from app.llm.context import ContextSize
+from app.llm.context import ContextSize, ContextSizes
 from app.llm.deadlines import TimeLimits
 
 LIMITS = TimeLimits(connect=1, first_token=5, token_gap=5, total=10)
-UNKNOWN = ContextSize(None, 4096)
+UNKNOWN = ContextSize(None)
 COMPLETION = CompletionRequest(
     model="m", messages=[{"role": "user", "content": "Hi"}], max_tokens=64, sampling={}
 )
@@ -37,28 +40,45 @@ async def http(backend: respx.MockRouter) -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
-async def size(http: httpx.AsyncClient, configured: int | None = None) -> ContextSize:
-    return await LLMClient(http, limits=LIMITS, context_tokens=configured).context_sizes.of("m")
+@asynccontextmanager
+async def watched(http: httpx.AsyncClient) -> AsyncIterator[ContextSizes]:
+    """The sizes, with the backend being asked for them."""
+    sizes = ContextSizes(http, configured=None)
+    watch = asyncio.create_task(sizes.watch())
+    yield sizes
+    watch.cancel()
+
+
+async def size(http: httpx.AsyncClient) -> ContextSize:
+    async with watched(http) as sizes:
+        return await sizes.of("m")
+
+
+async def refuse(llm: LLMClient) -> None:
+    with pytest.raises(ContextLengthExceeded):
+        async with llm.stream(COMPLETION, began=asyncio.get_running_loop().time()):
+            pass
 
 
 async def test_what_is_configured_counts_and_the_backend_is_not_asked(
     http: httpx.AsyncClient, backend: respx.MockRouter
 ) -> None:
-    assert await size(http, 512) == ContextSize(512, 512)
+    sizes = ContextSizes(http, configured=512)
+    assert await sizes.of("m") == ContextSize(512)
     assert not backend.calls
 
 
 async def test_vllm_tells_it_with_its_models(http: httpx.AsyncClient, backend: respx.MockRouter) -> None:
     listed = [{"id": "other", "max_model_len": 7}, {"id": "m", "max_model_len": 2048}]
     backend.get("/v1/models").respond(200, json={"data": listed})
-    assert await size(http) == ContextSize(2048, 2048)
+    assert await size(http) == ContextSize(2048)
 
 
 async def test_llama_cpp_tells_it_with_its_properties(
     http: httpx.AsyncClient, backend: respx.MockRouter
 ) -> None:
     backend.get("/props").respond(200, json={"default_generation_settings": {"n_ctx": 8192}})
-    assert await size(http) == ContextSize(8192, 8192)
+    assert await size(http) == ContextSize(8192)
 
 
 @pytest.mark.parametrize(
@@ -72,23 +92,23 @@ async def test_anything_else_tells_nothing(
     assert await size(http) == UNKNOWN
 
 
+@pytest.mark.parametrize("size_reported", [-1, 0, 7, 10**400, True, "4096", 4096.0])
+async def test_what_can_be_no_size_is_none(
+    http: httpx.AsyncClient, backend: respx.MockRouter, size_reported: object
+) -> None:
+    listed = [{"id": "m", "max_model_len": size_reported}]
+    backend.get("/v1/models").respond(200, content=json.dumps({"data": listed}))
+    assert await size(http) == UNKNOWN
+
+
 @pytest.mark.parametrize("failure", [httpx.Response(503), httpx.ConnectError("refused")])
-async def test_a_backend_that_is_not_there_is_asked_again_later_and_not_by_every_turn(
+async def test_turns_do_not_wait_for_a_backend_that_is_not_there(
     http: httpx.AsyncClient, backend: respx.MockRouter, failure: httpx.Response | Exception
 ) -> None:
     route = backend.get("/v1/models").mock(side_effect=[failure])
-    sizes = LLMClient(http, limits=LIMITS).context_sizes
-    assert [await sizes.of("m") for _ in range(3)] == [UNKNOWN] * 3
+    async with watched(http) as sizes:
+        assert [await sizes.of("m") for _ in range(3)] == [UNKNOWN] * 3
     assert route.call_count == 1
-
-
-async def test_the_backend_is_asked_once_for_many_turns(
-    http: httpx.AsyncClient, backend: respx.MockRouter
-) -> None:
-    sizes = LLMClient(http, limits=LIMITS).context_sizes
-    for _ in range(5):
-        await sizes.of("m")
-    assert len(backend.calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -96,6 +116,8 @@ async def test_the_backend_is_asked_once_for_many_turns(
     [
         "This model's maximum context length is 2048 tokens. However, you requested 3000 tokens.",
         "'max_completion_tokens' is too large: 9. This model's maximum context length is 2048 tokens",
+        "This model's maximum context length is 2,048 tokens.",
+        "Input is longer than the maximum model length of 2048.",
         "max_tokens=4097 cannot be greater than max_model_len=2048. Please request fewer output tokens.",
         "request (3000 tokens) exceeds the available context size (2048 tokens), try increasing it",
     ],
@@ -105,25 +127,29 @@ async def test_a_refusal_that_names_the_size_is_learnt_from_at_once(
 ) -> None:
     asked = backend.post("/v1/chat/completions").respond(400, json={"error": {"message": refusal}})
     llm = LLMClient(http, limits=LIMITS, context_tokens=4096)
-    with pytest.raises(ContextLengthExceeded):
-        async with llm.stream(COMPLETION):
-            pass
+    await refuse(llm)
     assert asked.call_count == 1
-    assert await llm.context_sizes.of("m") == ContextSize(4096, 2048)
+    assert await llm.context_sizes.of("m") == ContextSize(4096, learnt=2048)
     llm.context_sizes.accepted("m", 2000)
-    assert await llm.context_sizes.of("m") == ContextSize(4096, 2048)
+    assert (await llm.context_sizes.of("m")).likely == 2048
     # A backend that took a longer prompt has meant something else.
     llm.context_sizes.accepted("m", 2100)
-    assert await llm.context_sizes.of("m") == ContextSize(4096, 4096)
+    assert await llm.context_sizes.of("m") == ContextSize(4096)
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "prompt too long; exceeded max context length by 2000 tokens",
+        "exceeded context window, request 700 of 900",
+        "the context length is 2 tokens",
+        f"the context length is {'9' * 5000} tokens",
+    ],
+)
 async def test_a_refusal_that_names_something_else_teaches_no_size(
-    http: httpx.AsyncClient, backend: respx.MockRouter
+    http: httpx.AsyncClient, backend: respx.MockRouter, refusal: str
 ) -> None:
-    refusal = "prompt too long; exceeded max context length by 20 tokens"
     backend.post("/v1/chat/completions").respond(400, json={"error": refusal})
     llm = LLMClient(http, limits=LIMITS, context_tokens=4096)
-    with pytest.raises(ContextLengthExceeded):
-        async with llm.stream(COMPLETION):
-            pass
-    assert await llm.context_sizes.of("m") == ContextSize(4096, 4096)
+    await refuse(llm)
+    assert await llm.context_sizes.of("m") == ContextSize(4096)

@@ -34,7 +34,7 @@ class Visitor:
         for n in itertools.count():
             if is_over.is_set():
                 return
-            question = self._ledger.ask(self._user, f"conversation {n // _TURNS_A_CONVERSATION}")
+            question = self._ledger.ask(self._user, f"c{n // _TURNS_A_CONVERSATION}")
             try:
                 async with asyncio.timeout(_STREAM_SECONDS):
                     await self._visit(question)

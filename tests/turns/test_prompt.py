@@ -1,5 +1,6 @@
 """What the model is asked, and what is left out so that it fits."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -49,11 +50,14 @@ class Builders:
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
+        self.watching: list[asyncio.Task[None]] = []
 
     def __call__(
         self, context: int | None = 4096, *, system_prompt: str | None = None, max_tokens: int = 100
     ) -> PromptBuilder:
         sizes = ContextSizes(self._http, configured=context)
+        if context is None:
+            self.watching.append(asyncio.create_task(sizes.watch()))
         return PromptBuilder(sizes, system_prompt=system_prompt, max_tokens=max_tokens)
 
 
@@ -62,7 +66,10 @@ async def builder() -> AsyncIterator[Builders]:
     """Contexts that are not configured are those of a backend that does not know them."""
     transport = httpx.MockTransport(lambda _: httpx.Response(404))
     async with httpx.AsyncClient(base_url="http://backend.test/v1", transport=transport) as http:
-        yield Builders(http)
+        builders = Builders(http)
+        yield builders
+        for watch in builders.watching:
+            watch.cancel()
 
 
 async def test_the_system_prompt_is_first_and_the_new_message_last(builder: Builders) -> None:
@@ -142,18 +149,37 @@ async def test_what_the_backend_counts_corrects_the_guesses(builder: Builders) -
     assert 2.5 * after.guess < after.tokens < 2000
 
 
-async def test_a_count_beyond_belief_changes_little(builder: Builders) -> None:
-    prompts = builder(4096)
-    prompts.learn(await prompts.build(ask(), []), 10**9)
-    assert contents(await prompts.build(ask(), HISTORY)) == ["One", "First", "Two", "Three", "Thi", "Hi"]
-
-
-async def test_a_refused_prompt_is_made_smaller(builder: Builders) -> None:
+@pytest.mark.parametrize("counted", [1, 10**9, 10**400])
+async def test_a_count_beyond_belief_changes_nothing(builder: Builders, counted: int) -> None:
     prompts = builder(2000)
-    refused = await prompts.build(ask(), turns(30))
-    smaller = await prompts.build(ask(), turns(30), refused=refused)
-    assert smaller.trimmed > refused.trimmed
-    assert smaller.completion.max_tokens <= refused.completion.max_tokens
+    before = await prompts.build(ask(), turns(30))
+    prompts.learn(before, counted)
+    assert await prompts.build(ask(), turns(30)) == before
+
+
+async def test_a_template_that_is_most_of_short_prompts_says_little_of_long_ones(builder: Builders) -> None:
+    prompts = builder(4096)
+    for _ in range(20):
+        short = await prompts.build(ask(), [])
+        prompts.learn(short, int(short.guess) + 70)
+    long = await prompts.build(ask("x" * 12_000), [])
+    assert long.tokens < 1.2 * long.guess
+
+
+async def test_no_message_is_refused_for_what_was_only_learnt(builder: Builders) -> None:
+    prompts = builder(4096)
+    for _ in range(5):
+        prompts.learn(before := await prompts.build(ask(), turns(5)), int(7 * before.guess))
+    assert (await prompts.build(ask("x" * 12_000), [])).completion.max_tokens > 1
+
+
+async def test_after_a_refusal_less_of_the_conversation_is_sent(builder: Builders) -> None:
+    prompts = builder(4096)
+    refused = await prompts.build(ask(), turns(10))
+    half = await prompts.build(ask(), turns(10), most_history=refused.history_guess / 2)
+    assert (refused.trimmed, half.trimmed) == (0, 10)
+    alone = await prompts.build(ask(), turns(10), most_history=0)
+    assert contents(alone) == ["Hi"]
 
 
 @pytest.mark.parametrize("script", ["Ж", "語", "🙂"])
