@@ -18,6 +18,7 @@ from app.server import Server
 from app.settings import Settings, SettingsError, load_settings
 
 _USAGE_ERROR = 2
+_SEND_BUFFER_BYTES = 128 * 1024
 _OTHER_DESCRIPTORS = 250
 """Connections to Redis, idle ones to the backend and of clients that ask no question."""
 
@@ -89,7 +90,11 @@ def _bind(settings: Settings) -> socket.socket:
     except (OSError, UnicodeError) as error:
         raise SettingsError(f"APP_HOST: expected an address of this machine ({error})") from None
     try:
-        return socket.create_server(resolved, family=family)
+        listener = socket.create_server(resolved, family=family)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise SettingsError(f"APP_PORT: cannot listen on {address[0]} port {address[1]}: {reason}") from None
+    # Else the kernel takes megabytes for a slow reader, and a third of them has to leave before it counts as
+    # one that takes something.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    return listener

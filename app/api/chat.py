@@ -1,16 +1,30 @@
 """`/chat`: start a turn, follow it, stop it."""
 
-from typing import Annotated
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from app import errors
-from app.api.dependencies import EngineDep, FollowTurn, IdempotencyKey, SettingsDep, reader_slot, require_json
+from app.api.dependencies import (
+    EngineDep,
+    FollowTurn,
+    IdempotencyKey,
+    ReaderSlotDep,
+    SettingsDep,
+    require_json,
+)
 from app.api.errors import openapi_responses
 from app.api.schemas import ChatRequest, StoppedTurn
 from app.api.sse import TurnResponse, place_in_turn
 from app.models import Question
 from app.settings import Settings
+from app.turns.turn import Reader
+
+_CLIENT_CLOSED_REQUEST = 499
+"""For nobody to read; nginx's name for it."""
 
 router = APIRouter(tags=["chat"])
 
@@ -36,7 +50,7 @@ _STREAM = {
     "/chat",
     response_class=TurnResponse,
     status_code=200,
-    dependencies=[Depends(require_json), Depends(reader_slot)],
+    dependencies=[Depends(require_json)],
     responses={
         200: _STREAM,
         **openapi_responses(
@@ -64,21 +78,26 @@ _STREAM = {
     },
 )
 async def start_turn(
+    *,
+    request: Request,
     body: ChatRequest,
     engine: EngineDep,
     settings: SettingsDep,
+    slot: ReaderSlotDep,
     follow: FollowTurn,
     idempotency_key: IdempotencyKey,
-) -> TurnResponse:
+) -> Response:
     """Ask a question; the answer is streamed as Server-Sent Events and kept in the conversation."""
-    return follow(await engine.start(_question(body, settings, idempotency_key)))
+    question = _question(body, settings, idempotency_key)
+    slot.take()
+    reader = await _unless_client_leaves(request, engine.start(question))
+    return follow(reader) if reader is not None else Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
 @router.get(
     "/chat/{turn_id}",
     response_class=TurnResponse,
     status_code=200,
-    dependencies=[Depends(reader_slot)],
     responses={
         200: _STREAM,
         204: {"description": "The terminal event has been received; there is nothing more to come."},
@@ -94,8 +113,10 @@ async def start_turn(
     },
 )
 async def follow_turn(
+    *,
     turn_id: str,
     engine: EngineDep,
+    slot: ReaderSlotDep,
     follow: FollowTurn,
     last_event_id: Annotated[str, Header()] = "",
     last_event_id_query: Annotated[str, Query(alias="last_event_id")] = "",
@@ -105,6 +126,7 @@ async def follow_turn(
     place = place_in_turn(received, turn_id) if received else 0
     if place == "end":
         return Response(status_code=204)
+    slot.take()
     return follow(await engine.follow(turn_id, place))
 
 
@@ -117,6 +139,29 @@ async def follow_turn(
 async def stop_turn(turn_id: str, engine: EngineDep) -> StoppedTurn:
     """Stop a running turn; the answer comes once it has stopped. A turn that has ended stays as it is."""
     return StoppedTurn(turn_id=turn_id, status=await engine.stop(turn_id))
+
+
+async def _unless_client_leaves(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:
+    """Wait for the turn's status; a client that has gone by then is no reader of it."""
+    start = asyncio.create_task(starting)
+    leave = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({start, leave}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leave.cancel()
+        has_left = not start.done()
+        if has_left:
+            start.cancel()
+    if not has_left:
+        return start.result()
+    with suppress(asyncio.CancelledError, errors.ServiceError):
+        (await start).close()
+    return None
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _question(body: ChatRequest, settings: Settings, idempotency_key: str | None) -> Question:

@@ -49,17 +49,38 @@ def require_json(content_type: Annotated[str, Header(include_in_schema=False)] =
         raise UnsupportedMediaType
 
 
-async def reader_slot(request: Request) -> AsyncIterator[None]:
-    """Be one of the readers that this process serves at once, until the response has ended."""
-    slots = cast(anyio.Semaphore, request.app.state.reader_slots)
+class ReaderSlot:
+    """A place among the readers that this process serves at once."""
+
+    def __init__(self, slots: anyio.Semaphore) -> None:
+        self._slots = slots
+        self._is_taken = False
+
+    def take(self) -> None:
+        """Take it, once the request is known to be a good one.
+
+        Raises:
+            Overloaded: There is none.
+        """
+        try:
+            self._slots.acquire_nowait()
+        except anyio.WouldBlock:
+            raise Overloaded from None
+        self._is_taken = True
+
+    def give_back(self) -> None:
+        """Leave it to the next one, if it was taken."""
+        if self._is_taken:
+            self._slots.release()
+
+
+async def _reader_slot(request: Request) -> AsyncIterator[ReaderSlot]:
+    """A slot that is given back once the response has ended."""
+    slot = ReaderSlot(request.app.state.reader_slots)
     try:
-        slots.acquire_nowait()
-    except anyio.WouldBlock:
-        raise Overloaded from None
-    try:
-        yield
+        yield slot
     finally:
-        slots.release()
+        slot.give_back()
 
 
 def idempotency_key(
@@ -90,6 +111,7 @@ EngineDep = Annotated[TurnEngine, Depends(_engine)]
 HistoryDep = Annotated[HistoryRepository, Depends(_history)]
 ProberDep = Annotated[Prober, Depends(_prober)]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
+ReaderSlotDep = Annotated[ReaderSlot, Depends(_reader_slot)]
 FollowTurn = Annotated[Callable[[Reader], TurnResponse], Depends(_follow)]
 """Answers with the stream that a reader reads."""
 UserId = Annotated[Name, Path()]

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import uuid
+from contextlib import suppress
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_SECONDS = 10.0
 """Within which a request's body has to arrive."""
+
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_DISCARD_SECONDS = 2.0
+_DISCARD_BYTES = 64 * 1024 * 1024
 
 # The rest of the body is not read, so nothing else can come on this connection.
 _CLOSE = {"Connection": "close"}
@@ -51,10 +56,11 @@ class BodyLimitMiddleware:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] not in _METHODS_WITH_BODY:
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "")
         is_too_large = announced.isdecimal() and int(announced) > self._max_bytes
         deadline = asyncio.get_running_loop().time() + BODY_SECONDS
         received = 0
@@ -73,8 +79,22 @@ class BodyLimitMiddleware:
                     raise HTTPException(408, headers=_CLOSE) from None
             received += len(message.get("body", b""))
             if is_too_large or received > self._max_bytes:
+                if "expect" not in headers:
+                    await _discard(receive)
                 raise HTTPException(413, headers=_CLOSE)
             more_body = message.get("more_body", False)
             return message
 
         await self._app(scope, receive_within_limits, send)
+
+
+async def _discard(receive: Receive) -> None:
+    """Take what still comes, for a while: a connection that is closed with unread input loses its answer."""
+    received = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while received < _DISCARD_BYTES:
+                message = await receive()
+                received += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return

@@ -55,6 +55,8 @@ class TurnResponse(EventSourceResponse):
             sep=_SEPARATOR,
             send_timeout=slow_reader_seconds,
         )
+        # Whether the connection is kept is the server's to say.
+        del self.headers["Connection"]
         self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -93,14 +93,14 @@ async def delete_conversation(
     user_id: UserId, conversation_id: ConversationId, engine: EngineDep
 ) -> Response:
     """Erase a conversation, its running turn too."""
-    await engine.delete_conversation(user_id, conversation_id)
+    await engine.eraser.delete_conversation(user_id, conversation_id)
     return Response(status_code=204)
 
 
 @router.delete("", status_code=204)
 async def delete_user(user_id: UserId, engine: EngineDep) -> Response:
     """Erase all text that is kept about the user."""
-    await engine.delete_user(user_id)
+    await engine.eraser.delete_user(user_id)
     return Response(status_code=204)
 
 

@@ -1,5 +1,6 @@
 """Redis's failures as the one error that the service knows of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -11,6 +12,8 @@ from redis.exceptions import RedisError
 from app.errors import HistoryUnavailable
 from app.store.connection import CONNECTION_ERRORS
 
+_REQUEST_SECONDS = 2.5
+
 
 @asynccontextmanager
 async def redis_faults() -> AsyncIterator[None]:
@@ -19,6 +22,21 @@ async def redis_faults() -> AsyncIterator[None]:
         yield
     except (RedisError, *CONNECTION_ERRORS) as error:
         raise HistoryUnavailable from error
+
+
+@asynccontextmanager
+async def request_deadline() -> AsyncIterator[None]:
+    """One deadline for all that a request does in Redis before it is answered."""
+    try:
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            yield
+    except TimeoutError:
+        raise HistoryUnavailable from None
+
+
+def is_away(error: HistoryUnavailable) -> bool:
+    """Whether Redis did not answer; else it did, and refused."""
+    return isinstance(error.__cause__, CONNECTION_ERRORS)
 
 
 def load_script(redis: Redis, name: str) -> AsyncScript:

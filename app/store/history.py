@@ -91,9 +91,11 @@ class HistoryRepository:
         messages = await self.messages(user_id, conversation_id)
         async with redis_faults():
             running: Any = await self._redis.hget(keys.running(user_id, conversation_id), "turn_id")
+            recent: Any = await self._redis.zrange(keys.recent_turns(user_id, conversation_id), 0, -1)
         running_id = running.decode() if running else ""
-        kept = dict.fromkeys(message.turn_id for message in messages)
-        return [*kept, *([running_id] if running_id else [])], running_id
+        found = dict.fromkeys(message.turn_id for message in messages)
+        found |= dict.fromkeys(turn_id.decode() for turn_id in (*recent, running or b""))
+        return [turn_id for turn_id in found if turn_id], running_id
 
     async def delete(self, user_id: str, conversation_id: str, running_id: str, end: TurnEnd) -> bool:
         """Erase a conversation, closing its running turn with `end`; False: another turn is running."""
@@ -104,6 +106,7 @@ class HistoryRepository:
                     keys.messages(user_id, conversation_id),
                     keys.conversations(user_id),
                     keys.closed(user_id, running_id),
+                    keys.recent_turns(user_id, conversation_id),
                 ],
                 args=[conversation_id, running_id, _encode(end), self._closed_seconds],
             )

@@ -91,15 +91,23 @@ class TurnJournal:
         async with redis_faults():
             await self._redis.delete(keys.record(turn_id), keys.events(turn_id))
 
-    async def append(self, batches: Mapping[str, tuple[int, Sequence[bytes]]]) -> None:
+    async def append(self, batches: Mapping[str, tuple[int, Sequence[bytes]]]) -> set[str]:
         """Write for many turns at once: to a turn's id the number of the last event, and the events.
 
         What was written already, and what comes after an end, changes nothing.
+
+        Returns:
+            The ids of those turns whose events Redis did not take.
         """
         async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
             for turn_id, (last, events) in batches.items():
                 pipeline.xadd(keys.events(turn_id), {"z": _pack(events)}, id=f"{last}-0", nomkstream=True)
-            _check(await pipeline.execute(raise_on_error=False))
+            answers = await pipeline.execute(raise_on_error=False)
+        return {
+            turn_id
+            for turn_id, answer in zip(batches, answers, strict=True)
+            if isinstance(answer, Exception) and not _is_refused_id(answer)
+        }
 
     async def mark_begun(self, turn_id: str) -> None:
         """Note that the turn's status is out: from now on its question is kept, whatever becomes of it."""

@@ -20,6 +20,11 @@ def running(user_id: str, conversation_id: str) -> str:
     return f"{_user(user_id)}:running:{_quoted(conversation_id)}"
 
 
+def recent_turns(user_id: str, conversation_id: str) -> str:
+    """A ZSET: the conversation's turns whose journals may still be there, also those that were trimmed."""
+    return f"{_user(user_id)}:turns:{_quoted(conversation_id)}"
+
+
 def conversations(user_id: str) -> str:
     """A ZSET: the user's conversations by the time of their last turn."""
     return f"{_user(user_id)}:conversations"

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
+import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
@@ -16,6 +18,7 @@ REQUEST_TTL_SECONDS = 24 * 3600
 _FIRST_LEASE_MS = 3000
 """Short: a start that Redis carries out when its caller has given up frees the conversation soon."""
 
+_log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
 
@@ -38,7 +41,7 @@ class Start(NamedTuple):
 class Lease(NamedTuple):
     """What a renewal found."""
 
-    outcome: Literal["held", "closed", "lost"]
+    outcome: Literal["held", "closed", "lost", "unknown"]
     stop: str = ""
     """What the turn is asked to be stopped for; empty: it is not."""
     has_remote_reader: bool = False
@@ -162,11 +165,14 @@ class RunningTurns:
                         args=[turn.turn_id, self._lease_ms, int(has_reader)],
                         client=pipeline,
                     )
-                answers = await pipeline.execute()
+                answers = await pipeline.execute(raise_on_error=False)
+            if failures := [answer for answer in answers if isinstance(answer, RedisError)]:
+                # One damaged key costs no other turn its lease.
+                _log.error("leases cannot be renewed", count=len(failures), reason=str(failures[0]))
             until = {
                 turn.turn_id: int(answer[3])
                 for (turn, _), answer in zip(turns, answers, strict=True)
-                if answer[0] == b"held"
+                if not isinstance(answer, RedisError) and answer[0] == b"held"
             }
             if until:
                 # One that has ended in the meantime is not added again.
@@ -206,6 +212,7 @@ class RunningTurns:
                     keys.closed(turn.user_id, turn.turn_id),
                     keys.messages(turn.user_id, turn.conversation_id),
                     keys.conversations(turn.user_id),
+                    keys.recent_turns(turn.user_id, turn.conversation_id),
                 ],
                 args=[
                     turn.turn_id,
@@ -266,8 +273,10 @@ def _fields(turn: TurnRecord) -> list[str]:
     ]
 
 
-def _lease(answer: list[bytes]) -> Lease:
+def _lease(answer: list[bytes] | RedisError) -> Lease:
     match answer:
+        case RedisError():
+            return Lease("unknown")
         case [b"held", stop, has_remote_reader, _]:
             return Lease("held", stop.decode(), has_remote_reader == b"1")
         case [b"closed", end]:

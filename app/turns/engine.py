@@ -3,14 +3,12 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 
 from app.errors import (
-    ConversationDeleted,
     Draining,
     HistoryUnavailable,
     InvalidLastEventId,
@@ -23,25 +21,24 @@ from app.errors import (
 )
 from app.llm.client import LLMClient
 from app.models import Question, TurnRecord, TurnStatus, failed, now_rfc3339
+from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns, TurnAddress
 from app.turns.closer import TurnCloser
+from app.turns.eraser import ConversationEraser
 from app.turns.gate import ConversationGate
 from app.turns.generation import STORE_WAIT_SECONDS, Generation
 from app.turns.keeper import READER_MARK_SECONDS, STOPS, TurnKeeper
 from app.turns.prompt import PromptBuilder
+from app.turns.sweeper import TurnSweeper
 from app.turns.tail import JournalTail
 from app.turns.tasks import cancel, supervise
 from app.turns.turn import Reader, Turn
 from app.turns.writer import JournalWriter
 
-_BEFORE_STREAM_SECONDS = 2.5
-"""One deadline for all work in Redis before a stream."""
 _LAST_STORE_SECONDS = STORE_WAIT_SECONDS + 2
 _POLL_SECONDS = 0.1
-
-DELETED = failed(ConversationDeleted(), "interrupted")
 
 
 class TurnEngine:
@@ -74,6 +71,8 @@ class TurnEngine:
         self._starting = 0
         self._generations: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._take_backs: set[asyncio.Task[None]] = set()
+        """Of starts that Redis may yet carry out; where they do not come to it, a short lease lapses."""
         self._writer = JournalWriter(journal)
         self._tail = JournalTail(journal, running)
         self._closer = TurnCloser(running, journal)
@@ -81,20 +80,26 @@ class TurnEngine:
             self._generations,
             running=running,
             tail=self._tail,
-            closer=self._closer,
             grace_seconds=grace_seconds,
-            lease_seconds=lease_seconds,
+        )
+        self._sweeper = TurnSweeper(
+            self._generations, running=running, closer=self._closer, lease_seconds=lease_seconds
         )
         self._gate = ConversationGate(
-            self._generations, running=running, journal=journal, closer=self._closer, keeper=self._keeper
+            self._generations,
+            running=running,
+            journal=journal,
+            closer=self._closer,
+            sweeper=self._sweeper,
         )
+        self.eraser = ConversationEraser(self._generations, history=history, journal=journal, running=running)
         self.is_draining = False
         self._hurry = asyncio.Event()
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Keep leases, write and read journals; at the end store at once what still runs."""
-        steady = [self._writer.run, self._tail.run, self._keeper.run]
+        steady = [self._writer.run, self._tail.run, self._keeper.run, self._sweeper.run]
         if not self._llm.context_sizes.is_configured:
             steady.append(self._llm.context_sizes.watch)
         loops = {asyncio.create_task(supervise(loop), name=loop.__qualname__) for loop in steady}
@@ -122,7 +127,7 @@ class TurnEngine:
         closed_by = self._closed_by()
         self._starting += 1
         try:
-            async with _before_stream():
+            async with request_deadline():
                 attached = await self._gate.enter(turn, question, closed_by=closed_by)
                 if attached is None:
                     generation = await self._generation(turn, question)
@@ -130,14 +135,14 @@ class TurnEngine:
             raise  # nothing was begun
         except BaseException:
             # Redis may yet carry out what it was sent; nothing of that may stay.
-            self._in_background(self._gate.leave(turn))
+            self._take_back(turn)
             raise
         finally:
             self._starting -= 1
         if attached is not None:
             return await self._attach(attached)
         if self.is_draining:  # it has begun in the meantime
-            self._in_background(self._gate.leave(turn))
+            self._take_back(turn)
             raise Draining
         reader = generation.turn.open_reader()
         self._own(generation)
@@ -154,7 +159,7 @@ class TurnEngine:
         if (generation := self._generations.get(turn_id)) is not None:
             reader = generation.turn.open_reader(after)
         else:
-            async with _before_stream():
+            async with request_deadline():
                 record = await self._journal.record(turn_id)
                 if record is None:
                     raise TurnNotFound(turn_id=turn_id)
@@ -181,7 +186,7 @@ class TurnEngine:
         if (generation := self._generations.get(turn_id)) is not None:
             generation.cut(STOPS["stopped"])
             return await _status(generation.turn, _LAST_STORE_SECONDS)
-        async with _before_stream():
+        async with request_deadline():
             record = await self._journal.record(turn_id)
             if record is None:
                 raise TurnNotFound(turn_id=turn_id)
@@ -192,28 +197,6 @@ class TurnEngine:
             reader = await self._tail.open_reader(address, 0)
         with reader:
             return await _status(reader.turn, self._lease_seconds + _LAST_STORE_SECONDS)
-
-    async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
-        """Erase a conversation, its running turn and what is kept of its turns."""
-        async with _before_stream():
-            while True:
-                turn_ids, running_id = await self._history.turn_ids(user_id, conversation_id)
-                # First: what is left of a deletion that fails half-way is found again by the next one.
-                await self._journal.erase(turn_ids, DELETED)
-                for turn_id in turn_ids:
-                    if (generation := self._generations.get(turn_id)) is not None:
-                        generation.lose(DELETED)
-                is_done = await self._history.delete(user_id, conversation_id, running_id, DELETED)
-                await self._running.forget(*turn_ids)
-                if is_done:
-                    return
-
-    async def delete_user(self, user_id: str) -> None:
-        """Erase all text that is kept about a user."""
-        async with _before_stream():
-            conversation_ids = await self._history.conversation_ids(user_id)
-        for conversation_id in conversation_ids:
-            await self.delete_conversation(user_id, conversation_id)
 
     async def drain(self, grace_seconds: float) -> None:
         """Take no new turns, let the running ones end; after the grace interrupt and store the rest."""
@@ -227,7 +210,7 @@ class TurnEngine:
         for generation in self._generations.values():
             generation.cut(failed(Draining(), "interrupted"))
         await self._wait_for_running(_LAST_STORE_SECONDS)
-        await cancel(self._tasks)
+        await cancel(self._tasks | self._take_backs)
 
     def hurry(self) -> None:
         """Let the grace of a drain be over."""
@@ -268,10 +251,10 @@ class TurnEngine:
         task.add_done_callback(lambda _: self._generations.pop(turn_id))
         task.add_done_callback(self._tasks.discard)
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _take_back(self, turn: TurnRecord) -> None:
+        task = asyncio.create_task(self._gate.leave(turn))
+        self._take_backs.add(task)
+        task.add_done_callback(self._take_backs.discard)
 
     async def _with_status(self, generation: Generation, reader: Reader) -> Reader:
         try:
@@ -310,15 +293,6 @@ async def _status(turn: Turn, seconds: float) -> TurnStatus:
     try:
         async with asyncio.timeout(seconds):
             return (await turn.ended()).status
-    except TimeoutError:
-        raise HistoryUnavailable from None
-
-
-@asynccontextmanager
-async def _before_stream() -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(_BEFORE_STREAM_SECONDS):
-            yield
     except TimeoutError:
         raise HistoryUnavailable from None
 

@@ -19,7 +19,8 @@ from app.store.journal import TurnJournal
 from app.store.running import RunningTurns, Start
 from app.turns.closer import TurnCloser
 from app.turns.generation import Generation
-from app.turns.keeper import STOPS, TurnKeeper
+from app.turns.keeper import STOPS
+from app.turns.sweeper import TurnSweeper
 
 _RETRY_SECONDS = 0.05
 _LEAVE_SECONDS = 60.0
@@ -37,13 +38,13 @@ class ConversationGate:
         running: RunningTurns,
         journal: TurnJournal,
         closer: TurnCloser,
-        keeper: TurnKeeper,
+        sweeper: TurnSweeper,
     ) -> None:
         self._generations = generations
         self._running = running
         self._journal = journal
         self._closer = closer
-        self._keeper = keeper
+        self._sweeper = sweeper
 
     async def enter(
         self, turn: TurnRecord, question: Question, *, closed_by: ServiceError | None
@@ -120,7 +121,7 @@ class ConversationGate:
         await asyncio.sleep(_RETRY_SECONDS)
 
     async def _close_lapsed(self, turn: TurnRecord, lapsed_id: str) -> None:
-        if not self._keeper.may_close():
+        if not self._sweeper.may_close(lapsed_id):
             raise ConversationBusy(turn_id=lapsed_id)
         lapsed = await self._running.find(turn.user_id, turn.conversation_id)
         if lapsed is not None and lapsed.turn_id == lapsed_id:

@@ -8,13 +8,11 @@ import structlog
 from app.errors import HistoryUnavailable, Interrupted
 from app.models import LOST, TurnEnd, failed
 from app.store.running import Lease, RunningTurns
-from app.turns.closer import TurnCloser
 from app.turns.generation import Generation
 from app.turns.tail import JournalTail
 
 _TICK_SECONDS = 0.5
 READER_MARK_SECONDS = 3.0
-_SWEEP_LIMIT = 100
 
 _log = structlog.get_logger()
 
@@ -34,27 +32,21 @@ class TurnKeeper:
         *,
         running: RunningTurns,
         tail: JournalTail,
-        closer: TurnCloser,
         grace_seconds: float,
-        lease_seconds: float,
     ) -> None:
-        """Begin without Redis having failed.
+        """Begin with nothing to keep.
 
         Args:
             generations: The running ones by turn id, as they come and go.
             running: Where leases are.
             tail: Which turns of others are read here.
-            closer: Closes what has lapsed.
             grace_seconds: A turn that nobody has read for so long is interrupted.
-            lease_seconds: After a failure of Redis nobody's turn is closed until it has answered for so long.
         """
         self._generations = generations
         self._running = running
         self._tail = tail
-        self._closer = closer
         self._grace_seconds = grace_seconds
-        self._lease_seconds = lease_seconds
-        self._answered_since: float | None = float("-inf")
+        self._is_away = False
         self._touched: set[str] = set()
         self._was_touched = asyncio.Event()
 
@@ -62,10 +54,6 @@ class TurnKeeper:
         """The turn's first reader has come or its last one gone: others are to know at once."""
         self._touched.add(turn_id)
         self._was_touched.set()
-
-    def may_close(self) -> bool:
-        """Whether Redis has answered for so long that a lapsed lease means a dead owner."""
-        return self._answered_since is not None and _now() - self._answered_since >= self._lease_seconds
 
     async def run(self) -> None:
         """Keep until cancelled."""
@@ -83,15 +71,13 @@ class TurnKeeper:
             try:
                 await self._renew(turn_ids)
                 if is_tick:
-                    next_tick = _now() + _TICK_SECONDS
                     await self._mark_readers()
-                    await self._sweep()
-                if self._answered_since is None:
-                    self._answered_since = _now()
+                self._is_away = False
             except HistoryUnavailable:
-                if self._answered_since is not None:
+                if not self._is_away:
                     _log.warning("leases wait: Redis is away")
-                self._answered_since = None
+                self._is_away = True
+            if is_tick or self._is_away:
                 next_tick = _now() + _TICK_SECONDS
             self._interrupt_unread(turn_ids)
 
@@ -109,13 +95,6 @@ class TurnKeeper:
     async def _mark_readers(self) -> None:
         if turns := self._tail.read_turns():
             await self._running.mark_readers(turns, seconds=READER_MARK_SECONDS)
-
-    async def _sweep(self) -> None:
-        # Asked for at every tick, also where nothing may be closed: an answer shows that Redis is there.
-        lapsed = await self._running.lapsed(_SWEEP_LIMIT)
-        for turn_id in lapsed if self.may_close() else ():
-            if turn_id not in self._generations:
-                await self._closer.close_by_id(turn_id)
 
     def _interrupt_unread(self, turn_ids: Iterable[str]) -> None:
         now = _now()

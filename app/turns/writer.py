@@ -2,6 +2,7 @@
 
 import asyncio
 
+from app.errors import HistoryUnavailable
 from app.store.journal import TurnJournal
 from app.turns.tasks import repeat
 from app.turns.turn import Turn
@@ -36,7 +37,8 @@ class JournalWriter:
             HistoryUnavailable: It is still to be written.
         """
         self.note(turn)
-        await self._write()
+        if turn.id in await self._write():
+            raise HistoryUnavailable
 
     async def run(self) -> None:
         """Write until cancelled; what Redis did not take is written when it is back."""
@@ -49,19 +51,26 @@ class JournalWriter:
     async def _gather_and_write(self) -> None:
         await self._has_work.wait()
         await asyncio.sleep(_INTERVAL_SECONDS)
-        await self._write()
+        if await self._write():
+            raise HistoryUnavailable
 
-    async def _write(self) -> None:
+    async def _write(self) -> set[str]:
+        """Write all that waits; gives the ids of the turns whose events Redis refused, which wait on."""
         # One at a time: two writes of one turn could overtake each other, and Redis refuses the smaller id.
         async with self._lock:
             turns, self._waiting = self._waiting, {}
             self._has_work.clear()
             batches = {turn.id: (len(turn.events), turn.events[turn.journalled :]) for turn in turns.values()}
+            refused = set(turns)
             try:
-                await self._journal.append({id_: batch for id_, batch in batches.items() if batch[1]})
-            except BaseException:
-                self._waiting = turns | self._waiting
-                self._has_work.set()
-                raise
-            for turn in turns.values():
-                turn.journalled = batches[turn.id][0]
+                refused = await self._journal.append(
+                    {id_: batch for id_, batch in batches.items() if batch[1]}
+                )
+            finally:
+                for turn_id, turn in turns.items():
+                    if turn_id in refused:
+                        self._waiting.setdefault(turn_id, turn)
+                        self._has_work.set()
+                    else:
+                        turn.journalled = batches[turn_id][0]
+            return refused

@@ -15,7 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.live.conftest import Serve
-from tests.support.backend import Backend, Exchange
+from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.process import ServiceProcess, started
 from tests.support.sse import Received, chat, events
@@ -283,3 +283,41 @@ async def test_a_reader_elsewhere_is_told_when_the_store_has_lost_its_turn(
                 await redis.flushall()
             assert [each async for each in theirs][-1].json["error"]["code"] == "generation_lost"
         assert [each async for each in mine][-1].json["error"]["code"] == "generation_lost"
+
+
+async def test_damaged_keys_of_one_user_keep_nobody_else_from_being_closed(
+    serve: Serve, backend: Backend, own_store: str, tmp_path: Path
+) -> None:
+    backend.script = Held(event(chunk("Hel")))
+    users = [f"user{n}" for n in range(6)]
+    async with (
+        serve(redis_url=own_store, turn_lease_seconds=LEASE_SECONDS) as elsewhere,
+        Redis.from_url(own_store) as redis,
+    ):
+        async with owner(tmp_path, backend, own_store) as (service, client):
+            turns = {user: turn_of(await anext(begin(client, user))) for user in users}
+            for turn_id in turns.values():
+                while not await redis.xrange(f"chat:turn:{{{turn_id}}}:events", min="1-0", count=1):
+                    await asyncio.sleep(0.01)
+            damaged = min(users, key=lambda user: turns[user])
+            await redis.set(f"chat:{{{damaged}}}:messages:default", "damaged")
+            service.process.kill()
+        for user in users:
+            while user != damaged and not await kept(redis, user):
+                await asyncio.sleep(0.05)
+        backend.script = says("Hello")
+        others = [user for user in users if user != damaged]
+        assert {(await chat(elsewhere, user_id=user))[-1].data for user in others} == {"[DONE]"}
+
+
+async def test_a_damaged_journal_harms_no_other_turn(serve: Serve, backend: Backend, own_store: str) -> None:
+    backend.script = held = Held(event(chunk("Hel")))
+    async with serve(redis_url=own_store) as client, Redis.from_url(own_store) as redis:
+        damaged = begin(client, "damaged")
+        turn_id = turn_of(await anext(damaged))
+        await redis.set(f"chat:turn:{{{turn_id}}}:events", "damaged")
+        other = begin(client, "other")
+        await anext(other)
+        held.go_on.set()
+        assert [each async for each in other][-1].data == "[DONE]"
+        await damaged.aclose()

@@ -75,3 +75,19 @@ async def test_requests_on_one_connection_are_answered_in_their_order(serve: Ser
     assert answer.count(b"HTTP/1.1 200 ") == 3
     assert answer.count(b"data: [DONE]") == 2
     assert answer.endswith(b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize("megabytes", [1, 5])
+async def test_a_body_that_is_much_too_large_is_told_so(serve: Serve, user: str, megabytes: int) -> None:
+    async with serve() as client:
+        message = "x" * megabytes * 1024 * 1024
+        response = await client.post("/chat", json={"user_id": user, "message": message})
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
+
+
+async def test_a_body_where_none_is_wanted_disturbs_no_stream(serve: Serve, user: str) -> None:
+    async with serve() as client:
+        turn_id = (await client.post("/chat", json={"user_id": user, "message": "Hi"})).headers["x-turn-id"]
+        follow = f"GET /chat/{turn_id} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n".encode()
+        answer = await exchange(client, follow + b"Content-Length: 99999999\r\n\r\nbody")
+    assert b"data: [DONE]" in answer

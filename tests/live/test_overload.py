@@ -50,10 +50,13 @@ async def test_above_the_most_readers_another_one_is_refused_and_the_turn_goes_o
         turn_id = turn_of(await anext(mine))
         assert await overloaded(await client.get(f"/chat/{turn_id}"))
         assert await overloaded(await client.post("/chat", json={"user_id": f"{user}-2", "message": "Hi"}))
+        assert (await client.post("/chat", json={"user_id": user})).status_code == 422
+        ended = await client.get(f"/chat/{turn_id}", headers={"Last-Event-ID": f"{turn_id}-end"})
+        assert ended.status_code == 204
         assert (await client.get(f"/users/{user}/conversations")).status_code == 200
         held.go_on.set()
         assert [each async for each in mine][-1].data == "[DONE]"
-        # What was refused, and what has failed, takes no place.
+        # What is no good request is told so first, and takes no place; nor does what was refused.
         assert (await client.get("/chat/unknown")).status_code == 404
         assert (await client.post("/chat", json={"user_id": user})).status_code == 422
         assert (await client.get(f"/chat/{turn_id}")).status_code == 200

@@ -1,5 +1,6 @@
 """The service as a process: what stops its start, and how it ends."""
 
+import asyncio
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ from tests.support.backend import Backend
 from tests.support.chunks import chunk, event
 from tests.support.process import ROOT, run_to_end, started
 from tests.support.sse import Received, events
+from tests.support.store import frozen
 from tests.support.turns import Held
 
 WITHOUT = "import runpy, sys; sys.modules[{!r}] = None; runpy.run_module('app', run_name='__main__')"
@@ -173,3 +175,18 @@ async def test_without_turns_a_signal_ends_it_at_once_and_quietly(
         service.process.send_signal(signal.SIGINT)
         assert await service.ended() == 0
     assert {entry["level"] for entry in service.log} == {"info"}
+
+
+async def test_a_start_that_failed_while_the_store_was_away_delays_no_signal(
+    backend: Backend, own_store: str, tmp_path: Path
+) -> None:
+    async with started(tmp_path, llm_base_url=backend.url, llm_model="test-model", redis_url=own_store) as (
+        service,
+        client,
+    ):
+        async with frozen(own_store):
+            response = await client.post("/chat", json={"user_id": "user", "message": "Hi"})
+            assert response.json()["error"]["code"] == "history_unavailable"
+            service.process.terminate()
+            async with asyncio.timeout(20):  # far below the minute for which it tries to take a start back
+                assert await service.ended() == 0

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.live.conftest import Serve
-from tests.support.backend import Backend, Exchange, Script
+from tests.support.backend import Backend, Exchange, Script, says
 from tests.support.chunks import answer, chunk, event
 from tests.support.sse import chat, events
 from tests.support.store import kept
@@ -368,3 +368,31 @@ async def test_without_usage_of_the_backend_an_estimate_is_kept_and_flagged(
     reply = (await kept(redis, user))[1]
     assert reply["usage_estimated"] is True
     assert reply["usage"]["completion_tokens"] == 3
+
+
+async def test_a_turn_that_was_trimmed_is_erased_with_its_conversation(serve: Serve, user: str) -> None:
+    async with serve(history_max_messages=2) as client:
+        first, second = [turn_of((await chat(client, user_id=user))[0]) for _ in range(2)]
+        assert (await client.get(f"/chat/{first}")).status_code == 200
+        assert (await client.delete(f"/users/{user}/conversations/default")).status_code == 204
+        for turn_id in (first, second):
+            assert (await client.get(f"/chat/{turn_id}")).status_code == 404
+
+
+async def test_a_client_that_leaves_before_the_status_is_no_reader(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    silent = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        silent.set()
+        await exchange.hung_up.wait()
+
+    backend.script = script
+    async with serve(resume_grace_seconds=0, llm_status_wait_seconds=60) as client:
+        asking = asyncio.create_task(client.post("/chat", json={"user_id": user, "message": "Hi"}))
+        await silent.wait()
+        asking.cancel()
+        await backend.completions[0].hung_up.wait()
+        backend.script = says("Hello")
+        assert (await chat(client, user_id=user))[-1].data == "[DONE]"

@@ -262,7 +262,7 @@ class Turns(RuleBasedStateMachine):
     @rule(conversation_id=st.sampled_from(CONVERSATIONS), process=st.integers(0, 1))
     def delete(self, conversation_id: str, process: int) -> None:
         async def delete() -> None:
-            await self.processes[process].engine.delete_conversation(USER, conversation_id)
+            await self.processes[process].engine.eraser.delete_conversation(USER, conversation_id)
             for asked in self.turns:
                 if asked.conversation_id == conversation_id:
                     asked.is_deleted = asked.is_over = True

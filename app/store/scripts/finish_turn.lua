@@ -1,5 +1,5 @@
 -- Append both messages of a turn and release its conversation in one step, once, however often it is repeated.
--- KEYS: running, closed, messages, conversations
+-- KEYS: running, closed, messages, conversations, recent turns
 -- ARGV: turn id, the turn's end, whether it must have lapsed (1 or 0), seconds to keep the mark `closed`,
 --       conversation, messages to keep at most, seconds to keep them (0: for ever), user message, assistant message
 -- Returns {'closed', its end}, {'alive'} or {'lost'}.
@@ -26,6 +26,10 @@ if running[1] == ARGV[1] then
   redis.call('DEL', KEYS[1])
 end
 redis.call('ZADD', KEYS[4], now, ARGV[5])
+-- The mark `closed` outlives the turn's journal.
+redis.call('ZADD', KEYS[5], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - ARGV[4] * 1000)
+redis.call('EXPIRE', KEYS[5], ARGV[4])
 -- Messages come in pairs, so an even limit drops whole turns.
 local limit = tonumber(ARGV[6])
 redis.call('LTRIM', KEYS[3], -(limit - limit % 2), -1)

@@ -1,0 +1,55 @@
+"""Erases what is kept of conversations, their running turns too."""
+
+from collections.abc import Mapping
+
+from app.errors import ConversationDeleted
+from app.models import failed
+from app.store.faults import request_deadline
+from app.store.history import HistoryRepository
+from app.store.journal import TurnJournal
+from app.store.running import RunningTurns
+from app.turns.generation import Generation
+
+_DELETED = failed(ConversationDeleted(), "interrupted")
+
+
+class ConversationEraser:
+    """Erases conversations.
+
+    Every method raises HistoryUnavailable where Redis does not do its part in time, and can be called again.
+    """
+
+    def __init__(
+        self,
+        generations: Mapping[str, Generation],
+        *,
+        history: HistoryRepository,
+        journal: TurnJournal,
+        running: RunningTurns,
+    ) -> None:
+        self._generations = generations
+        self._history = history
+        self._journal = journal
+        self._running = running
+
+    async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
+        """Erase a conversation, its running turn and what is kept of its turns."""
+        async with request_deadline():
+            while True:
+                turn_ids, running_id = await self._history.turn_ids(user_id, conversation_id)
+                # First: what is left of a deletion that fails half-way is found again by the next one.
+                await self._journal.erase(turn_ids, _DELETED)
+                for turn_id in turn_ids:
+                    if (generation := self._generations.get(turn_id)) is not None:
+                        generation.lose(_DELETED)
+                is_done = await self._history.delete(user_id, conversation_id, running_id, _DELETED)
+                await self._running.forget(*turn_ids)
+                if is_done:
+                    return
+
+    async def delete_user(self, user_id: str) -> None:
+        """Erase all text that is kept about a user."""
+        async with request_deadline():
+            conversation_ids = await self._history.conversation_ids(user_id)
+        for conversation_id in conversation_ids:
+            await self.delete_conversation(user_id, conversation_id)
