@@ -180,13 +180,15 @@ async def test_without_turns_a_signal_ends_it_at_once_and_quietly(
 async def test_a_start_that_failed_while_the_store_was_away_delays_no_signal(
     backend: Backend, own_store: str, tmp_path: Path
 ) -> None:
-    async with started(tmp_path, llm_base_url=backend.url, llm_model="test-model", redis_url=own_store) as (
-        service,
-        client,
+    async with (
+        started(tmp_path, llm_base_url=backend.url, llm_model="test-model", redis_url=own_store) as (
+            service,
+            client,
+        ),
+        frozen(own_store),
     ):
-        async with frozen(own_store):
-            response = await client.post("/chat", json={"user_id": "user", "message": "Hi"})
-            assert response.json()["error"]["code"] == "history_unavailable"
-            service.process.terminate()
-            async with asyncio.timeout(20):  # far below the minute for which it tries to take a start back
-                assert await service.ended() == 0
+        response = await client.post("/chat", json={"user_id": "user", "message": "Hi"})
+        assert response.json()["error"]["code"] == "history_unavailable"
+        service.process.terminate()
+        async with asyncio.timeout(20):  # far below the minute for which it tries to take a start back
+            assert await service.ended() == 0
