@@ -81,7 +81,6 @@ FAULTS = [
         "400 context_length_exceeded",
         NOTHING,
         (replies(400, _TOO_LONG),),
-        asked=2,
     ),
     _fault("401", BEFORE_HEAD, *_FAILED, (replies(401, says_error("Incorrect API key: sk-secret")),)),
     _fault("403", BEFORE_HEAD, *_FAILED, (replies(403, says_error()),)),

@@ -235,7 +235,7 @@ async def test_turns_whose_clients_vanish_and_come_back_elsewhere_are_each_kept_
             left: dict[str, Any] = {}
             async for key in redis.scan_iter("*"):
                 left.setdefault(key.decode().rsplit("}", 1)[1].split(":")[1], key)
-            assert set(left) == {"messages", "conversations", "closed", "record", "events"}
+            assert set(left) == {"messages", "conversations", "closed", "turns", "record", "events"}
     assert len(backend.completions) == TURNS
     assert len([task for task in asyncio.all_tasks() if (task.get_name() or "").startswith("turn ")]) == 0
 
