@@ -9,6 +9,9 @@ from urllib.parse import quote
 RUNNING_TURNS = "chat:running-turns"
 """A ZSET: the running turns by the end of their lease, so that lapsed ones are found without SCAN."""
 
+OWNER_CHANNELS = "chat:owner:"
+"""Prefix of the channels on which the owners of turns are told that others have asked something of one."""
+
 
 def messages(user_id: str, conversation_id: str) -> str:
     """A LIST: the conversation's messages."""

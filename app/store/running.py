@@ -1,6 +1,7 @@
 """The running turn of each conversation: who may write its end, and until when."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -83,6 +84,7 @@ class RunningTurns:
             history_max_messages: Above it the oldest turns are dropped.
         """
         self._redis = redis
+        self._owner = secrets.token_hex(8)
         self._lease_ms = int(lease_seconds * 1000)
         self._closed_seconds = int(closed_seconds)
         self._history_ttl_seconds = history_ttl_seconds
@@ -114,6 +116,9 @@ class RunningTurns:
                     REQUEST_TTL_SECONDS,
                     turn.conversation_id,
                     self._history_ttl_seconds,
+                    keys.OWNER_CHANNELS,
+                    "owner",
+                    self._owner,
                     *_fields(turn),
                 ],
             )
@@ -251,7 +256,7 @@ class RunningTurns:
             for turn in turns:
                 await self._mark_reader(
                     keys=[keys.running(turn.user_id, turn.conversation_id)],
-                    args=[turn.turn_id, int(seconds * 1000)],
+                    args=[turn.turn_id, int(seconds * 1000), keys.OWNER_CHANNELS],
                     client=pipeline,
                 )
             await pipeline.execute()
@@ -260,8 +265,19 @@ class RunningTurns:
         """Ask the turn's owner to stop it; the first to ask says what for."""
         async with redis_faults():
             await self._stop(
-                keys=[keys.running(turn.user_id, turn.conversation_id)], args=[turn.turn_id, reason]
+                keys=[keys.running(turn.user_id, turn.conversation_id)],
+                args=[turn.turn_id, reason, keys.OWNER_CHANNELS],
             )
+
+    async def notices(self) -> AsyncGenerator[str, None]:
+        """The ids of this process's turns of which others ask something now; a renewal tells what.
+
+        A notice may be lost: whatever it was for is found by the next renewal.
+        """
+        async with redis_faults(), self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(f"{keys.OWNER_CHANNELS}{self._owner}")
+            async for message in channel.listen():
+                yield message["data"].decode()
 
 
 _DESCRIBED = ("turn_id", "message", "model", "created_at", "request")

@@ -81,6 +81,7 @@ class TurnEngine:
             running=running,
             tail=self._tail,
             grace_seconds=grace_seconds,
+            lease_seconds=lease_seconds,
         )
         self._sweeper = TurnSweeper(
             self._generations, running=running, closer=self._closer, lease_seconds=lease_seconds
@@ -99,7 +100,7 @@ class TurnEngine:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Keep leases, write and read journals; at the end store at once what still runs."""
-        steady = [self._writer.run, self._tail.run, self._keeper.run, self._sweeper.run]
+        steady = [self._writer.run, self._tail.run, self._keeper.run, self._keeper.listen, self._sweeper.run]
         if not self._llm.context_sizes.is_configured:
             steady.append(self._llm.context_sizes.watch)
         loops = {asyncio.create_task(supervise(loop), name=loop.__qualname__) for loop in steady}

@@ -113,7 +113,9 @@ class ConversationGate:
     def _is_unread_here(self, turn_id: str) -> bool:
         """Whether its last reader has left only now, so that Redis does not know yet."""
         generation = self._generations.get(turn_id)
-        return generation is not None and not generation.turn.has_readers and not generation.has_remote_reader
+        return generation is not None and not (
+            generation.turn.has_readers or generation.turn.is_read_elsewhere
+        )
 
     async def _make_way(self, turn_id: str) -> None:
         if (generation := self._generations.get(turn_id)) is not None:

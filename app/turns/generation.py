@@ -51,7 +51,6 @@ class Generation:
     ) -> None:
         self.turn = turn
         self.record = record
-        self.has_remote_reader = False
         self.unread_since: float | None = None
         self._question = question
         self._history = history

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import aclosing, suppress
 
 import structlog
 
@@ -10,8 +11,11 @@ from app.models import LOST, TurnEnd, failed
 from app.store.running import Lease, RunningTurns
 from app.turns.generation import Generation
 from app.turns.tail import JournalTail
+from app.turns.tasks import repeat
 
 _TICK_SECONDS = 0.5
+_MAX_RENEWAL_SECONDS = 2.0
+_RENEWALS_A_LEASE = 7.5
 READER_MARK_SECONDS = 3.0
 
 _log = structlog.get_logger()
@@ -33,6 +37,7 @@ class TurnKeeper:
         running: RunningTurns,
         tail: JournalTail,
         grace_seconds: float,
+        lease_seconds: float,
     ) -> None:
         """Begin with nothing to keep.
 
@@ -41,45 +46,64 @@ class TurnKeeper:
             running: Where leases are.
             tail: Which turns of others are read here.
             grace_seconds: A turn that nobody has read for so long is interrupted.
+            lease_seconds: Without a renewal for so long a turn is closed by another process.
         """
         self._generations = generations
         self._running = running
         self._tail = tail
         self._grace_seconds = grace_seconds
+        self._renewal_seconds = min(_MAX_RENEWAL_SECONDS, lease_seconds / _RENEWALS_A_LEASE)
         self._is_away = False
         self._touched: set[str] = set()
         self._was_touched = asyncio.Event()
 
     def touch(self, turn_id: str) -> None:
-        """The turn's first reader has come or its last one gone: others are to know at once."""
+        """Somebody has come, gone or asked for something: it is told to others, or heeded, at once."""
         self._touched.add(turn_id)
         self._was_touched.set()
 
     async def run(self) -> None:
         """Keep until cancelled."""
-        next_tick = _now()
+        next_tick = next_renewal = _now()
         while True:
-            try:
-                async with asyncio.timeout_at(next_tick):
-                    await self._was_touched.wait()
-            except TimeoutError:
-                pass
-            self._was_touched.clear()
+            await self._touched_before(next_tick)
             touched, self._touched = self._touched, set()
-            is_tick = _now() >= next_tick
-            turn_ids = list(self._generations) if is_tick else touched
+            is_tick, is_renewal = _now() >= next_tick, _now() >= next_renewal
+            turn_ids = set(self._generations) if is_renewal else touched.union(self._unread_too_long())
             try:
                 await self._renew(turn_ids)
                 if is_tick:
                     await self._mark_readers()
+                if is_renewal:
+                    next_renewal = _now() + self._renewal_seconds
                 self._is_away = False
             except HistoryUnavailable:
                 if not self._is_away:
                     _log.warning("leases wait: Redis is away")
                 self._is_away = True
+                next_renewal = _now()
             if is_tick or self._is_away:
                 next_tick = _now() + _TICK_SECONDS
             self._interrupt_unread(turn_ids)
+
+    async def listen(self) -> None:
+        """Heed what others ask as soon as they do, until cancelled."""
+        await repeat(
+            self._heed_notices,
+            when_away="what others ask is heeded late: Redis is away",
+            pause_seconds=_TICK_SECONDS,
+        )
+
+    async def _heed_notices(self) -> None:
+        async with aclosing(self._running.notices()) as turn_ids:
+            async for turn_id in turn_ids:
+                self.touch(turn_id)
+
+    async def _touched_before(self, deadline: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._was_touched.wait()
+        self._was_touched.clear()
 
     async def _renew(self, turn_ids: Iterable[str]) -> None:
         generations = self._here(turn_ids)
@@ -96,10 +120,19 @@ class TurnKeeper:
         if turns := self._tail.read_turns():
             await self._running.mark_readers(turns, seconds=READER_MARK_SECONDS)
 
+    def _unread_too_long(self) -> list[str]:
+        """The turns whose grace is over, as far as is known here."""
+        latest = _now() - self._grace_seconds
+        return [
+            turn_id
+            for turn_id, generation in self._generations.items()
+            if generation.unread_since is not None and generation.unread_since <= latest
+        ]
+
     def _interrupt_unread(self, turn_ids: Iterable[str]) -> None:
         now = _now()
         for generation in self._here(turn_ids):
-            if generation.turn.has_readers or generation.has_remote_reader:
+            if generation.turn.has_readers or generation.turn.is_read_elsewhere:
                 generation.unread_since = None
             elif generation.unread_since is None:
                 generation.unread_since = now
@@ -108,7 +141,8 @@ class TurnKeeper:
 
 
 def _heed(generation: Generation, lease: Lease) -> None:
-    generation.has_remote_reader = lease.has_remote_reader
+    if lease.outcome == "held":
+        generation.turn.is_read_elsewhere = lease.has_remote_reader
     match lease.outcome:
         case "held" if lease.stop:
             generation.cut(STOPS[lease.stop])

@@ -31,6 +31,8 @@ class Turn:
         self.trimmed = 0
         """How many older messages its prompt lacks; only its owner knows."""
         self.events: list[bytes] = []
+        self.is_read_elsewhere = False
+        """Whether its journal has readers on other processes."""
         self.journalled = 0
         """How many of them have been written down."""
         self._on_readers_changed = on_readers_changed

@@ -1,6 +1,7 @@
 """Writes the journals of all running turns together, off the tokens' path."""
 
 import asyncio
+from collections.abc import Sequence
 
 from app.errors import HistoryUnavailable
 from app.store.journal import TurnJournal
@@ -8,6 +9,8 @@ from app.turns.tasks import repeat
 from app.turns.turn import Turn
 
 _INTERVAL_SECONDS = 0.04
+_UNREAD_SECONDS = 0.5
+"""How long what nobody reads elsewhere may wait: only where this process dies it is missed."""
 _PAUSE_SECONDS = 0.5
 """Between attempts while Redis is away."""
 
@@ -17,18 +20,20 @@ class JournalWriter:
 
     def __init__(self, journal: TurnJournal) -> None:
         self._journal = journal
-        self._waiting: dict[str, Turn] = {}
+        self._waiting: dict[Turn, float] = {}
+        """What is to be written, and by when."""
         self._has_work = asyncio.Event()
         self._lock = asyncio.Lock()
 
     def note(self, turn: Turn) -> None:
         """Something has been published in this turn."""
-        self._waiting[turn.id] = turn
-        self._has_work.set()
+        if turn not in self._waiting:
+            self._waiting[turn] = _now() + _UNREAD_SECONDS
+            self._has_work.set()
 
     def forget(self, turn: Turn) -> None:
         """Nothing is written for this turn any more."""
-        self._waiting.pop(turn.id, None)
+        self._waiting.pop(turn, None)
 
     async def flush(self, turn: Turn) -> None:
         """Write what has not been written yet of this turn, now.
@@ -36,8 +41,7 @@ class JournalWriter:
         Raises:
             HistoryUnavailable: It is still to be written.
         """
-        self.note(turn)
-        if turn.id in await self._write():
+        if await self._write([turn]):
             raise HistoryUnavailable
 
     async def run(self) -> None:
@@ -51,26 +55,33 @@ class JournalWriter:
     async def _gather_and_write(self) -> None:
         await self._has_work.wait()
         await asyncio.sleep(_INTERVAL_SECONDS)
-        if await self._write():
+        now = _now()
+        due = [turn for turn, by in self._waiting.items() if turn.is_read_elsewhere or by <= now]
+        if not self._waiting:
+            self._has_work.clear()
+        if due and await self._write(due):
             raise HistoryUnavailable
 
-    async def _write(self) -> set[str]:
-        """Write all that waits; gives the ids of the turns whose events Redis refused, which wait on."""
+    async def _write(self, turns: Sequence[Turn]) -> set[str]:
+        """Write what these turns have to write; gives the ids of those that Redis refused, which wait on."""
         # One at a time: two writes of one turn could overtake each other, and Redis refuses the smaller id.
         async with self._lock:
-            turns, self._waiting = self._waiting, {}
-            self._has_work.clear()
-            batches = {turn.id: (len(turn.events), turn.events[turn.journalled :]) for turn in turns.values()}
-            refused = set(turns)
+            batches = {turn.id: (len(turn.events), turn.events[turn.journalled :]) for turn in turns}
+            refused = set(batches)
+            for turn in turns:
+                self.forget(turn)
             try:
                 refused = await self._journal.append(
                     {id_: batch for id_, batch in batches.items() if batch[1]}
                 )
             finally:
-                for turn_id, turn in turns.items():
-                    if turn_id in refused:
-                        self._waiting.setdefault(turn_id, turn)
-                        self._has_work.set()
+                for turn in turns:
+                    if turn.id in refused:
+                        self.note(turn)
                     else:
-                        turn.journalled = batches[turn_id][0]
+                        turn.journalled = batches[turn.id][0]
             return refused
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -2,7 +2,7 @@
 -- KEYS: running, request, conversations
 -- ARGV: turn id, lease in ms, fingerprint of the request ('': it has no Idempotency-Key), whether a running turn
 --       may be interrupted (1 or 0), seconds to keep the request, conversation, seconds to keep conversations
---       (0: for ever), then the fields and values that describe the running turn
+--       (0: for ever), prefix of owners' channels, then the fields and values that describe the running turn
 -- Returns {'started', lease's end}, {'attached', turn}, {'reused'}, {'busy', turn}, {'lapsed', turn} or {'interrupting', turn}.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -18,7 +18,7 @@ if ARGV[3] ~= '' then
     end
   end
 end
-local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until', 'has_reader', 'remote_reader_until')
+local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until', 'has_reader', 'remote_reader_until', 'owner')
 if running[1] == ARGV[1] then
   return {'started', running[2]}
 end
@@ -30,10 +30,11 @@ if running[1] then
     return {'busy', running[1]}
   end
   redis.call('HSETNX', KEYS[1], 'stop', 'interrupted')
+  redis.call('PUBLISH', ARGV[8] .. running[5], running[1])
   return {'interrupting', running[1]}
 end
 redis.call('HSET', KEYS[1], 'turn_id', ARGV[1], 'lease_until', now + ARGV[2], 'has_reader', '1',
-  'remote_reader_until', '0', unpack(ARGV, 8))
+  'remote_reader_until', '0', unpack(ARGV, 9))
 -- Nothing is left for ever, also where no process is left to close it.
 redis.call('EXPIRE', KEYS[1], 86400)
 redis.call('ZADD', KEYS[3], 'NX', now, ARGV[6])

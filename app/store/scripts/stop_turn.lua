@@ -1,6 +1,8 @@
 -- Ask a running turn's owner to stop it; the first to ask says what for.
 -- KEYS: running
--- ARGV: turn id, what for
-if redis.call('HGET', KEYS[1], 'turn_id') == ARGV[1] then
+-- ARGV: turn id, what for, prefix of owners' channels
+local running = redis.call('HMGET', KEYS[1], 'turn_id', 'owner')
+if running[1] == ARGV[1] then
   redis.call('HSETNX', KEYS[1], 'stop', ARGV[2])
+  redis.call('PUBLISH', ARGV[3] .. running[2], ARGV[1])
 end
