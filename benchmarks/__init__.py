@@ -1,0 +1,1 @@
+"""What the service costs, beside nginx, the plain recipe and LiteLLM proxy: `make bench`."""

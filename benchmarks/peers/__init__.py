@@ -1,0 +1,12 @@
+"""Whom the service is measured beside."""
+
+from benchmarks.peers.direct import DIRECT
+from benchmarks.peers.litellm import LITELLM
+from benchmarks.peers.nginx import NGINX
+from benchmarks.peers.peer import Peer, Server
+from benchmarks.peers.recipe import RECIPE
+from benchmarks.peers.service import SERVICE
+
+PEERS = {peer.name: peer for peer in (DIRECT, NGINX, SERVICE, RECIPE, LITELLM)}
+
+__all__ = ["PEERS", "Peer", "Server"]
