@@ -1,0 +1,71 @@
+"""What is added to the time to the first token and to the gap between tokens."""
+
+from collections.abc import Iterator
+
+from benchmarks.effort import Effort, Values
+from benchmarks.load import Received, ask_all, read_all
+from benchmarks.measures.measure import LONGEST_SECONDS, Measure, quantile, warm_up
+from benchmarks.peers import Peer
+from benchmarks.question import Question
+from benchmarks.stage import Stage
+
+_ARRIVALS_A_SECOND = 50
+_FIRST_TOKEN = Question(10, rate=50, stamped=True)
+_GAP = Question(100, rate=50, stamped=True)
+_GAP_STREAMS = 20
+_EVERYBODY = ("direct", "nginx", "service", "recipe", "litellm")
+
+
+async def _time_to_first_token(stage: Stage, peer: Peer, effort: Effort) -> Values:
+    streams = int(_ARRIVALS_A_SECOND * effort.arrival_seconds)
+    async with peer.start(stage) as server:
+        await warm_up(server)
+
+        async def measure() -> Values:
+            opened = await ask_all(
+                server.address,
+                [server.request(_FIRST_TOKEN) for _ in range(streams)],
+                interval_seconds=1 / _ARRIVALS_A_SECOND,
+                is_stamped=True,
+            )
+            answers = await read_all(opened, tokens=_FIRST_TOKEN.tokens, seconds=LONGEST_SECONDS)
+            waits = [(answer.arrivals[0][1] - answer.asked_at) / 1e6 for answer in answers]
+            return {"p50 ms": quantile(waits, 0.5), "p99 ms": quantile(waits, 0.99)}
+
+        return await effort.hold(server.pid, measure)
+
+
+async def _gap(stage: Stage, peer: Peer, effort: Effort) -> Values:
+    async with peer.start(stage) as server:
+        await warm_up(server)
+
+        async def measure() -> Values:
+            opened = await ask_all(
+                server.address,
+                [server.request(_GAP) for _ in range(_GAP_STREAMS)],
+                interval_seconds=1.07 / _GAP_STREAMS,
+                is_stamped=True,
+            )
+            answers = await read_all(opened, tokens=_GAP.tokens, seconds=LONGEST_SECONDS)
+            added = [gap for answer in answers for gap in _added_gaps(answer)]
+            return {"p50 ms": quantile(added, 0.5), "p99 ms": quantile(added, 0.99)}
+
+        return await effort.hold(server.pid, measure)
+
+
+def _added_gaps(answer: Received) -> Iterator[float]:
+    """By how many milliseconds each token came later after the one before it than it was sent."""
+    sent_before, came_before = answer.arrivals[0]
+    for sent, came in answer.arrivals[1:]:
+        yield max(0, (came - came_before) - (sent - sent_before)) / 1e6
+        sent_before, came_before = sent, came
+
+
+TTFT = Measure(
+    "ttft",
+    f"time to first token, {_ARRIVALS_A_SECOND} new streams a second",
+    _EVERYBODY,
+    _time_to_first_token,
+    is_quick=True,
+)
+GAP = Measure("gap", "what is added to the gap between tokens", _EVERYBODY, _gap)
