@@ -139,23 +139,34 @@ async def ask_all(
     return streams
 
 
+async def wait_for_all(streams: Iterable[Stream], *, seconds: float) -> list[Received]:
+    """Wait for the ends.
+
+    Raises:
+        LoadError: They take longer than `seconds`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return [await stream.ended for stream in streams]
+    except TimeoutError:
+        raise LoadError(f"the answers took longer than {seconds:g} s") from None
+
+
+def spoilt(answers: Iterable[Received], *, tokens: int) -> list[Received]:
+    """Those that are not whole."""
+    return [each for each in answers if not each.is_whole or each.tokens < tokens or each.status != _OK]
+
+
 async def read_all(streams: Iterable[Stream], *, tokens: int, seconds: float) -> list[Received]:
     """Wait for the ends, and see that every answer is whole.
 
     Raises:
         LoadError: One is not, or they take longer than `seconds`.
     """
-    try:
-        async with asyncio.timeout(seconds):
-            answers = [await stream.ended for stream in streams]
-    except TimeoutError:
-        raise LoadError(f"the answers took longer than {seconds:g} s") from None
-    if spoilt := [
-        each for each in answers if not each.is_whole or each.tokens < tokens or each.status != _OK
-    ]:
-        first = spoilt[0]
+    answers = await wait_for_all(streams, seconds=seconds)
+    if bad := spoilt(answers, tokens=tokens):
         raise LoadError(
-            f"{len(spoilt)} of {len(answers)} answers are not whole; one has status {first.status}, "
-            f"{first.tokens} tokens and ends with {first.last[-300:]!r}"
+            f"{len(bad)} of {len(answers)} answers are not whole; one has status {bad[0].status}, "
+            f"{bad[0].tokens} tokens and ends with {bad[0].last[-300:]!r}"
         )
     return answers

@@ -74,6 +74,7 @@ _TARGETS = (
     _Target("time to first token added, p50: below the plain recipe", 1, _added_times("p50 ms", "recipe")),
     _Target("time to first token added, p99: below 10 x nginx", 10, _added_times("p99 ms", "nginx")),
     _Target("streams open in one process: 5,000", 5000, _service("streams", "open"), is_least=True),
+    _Target("streams that end without [DONE]: none", 0, _service("streams", "not whole")),
     _Target("memory a stream: at most 40 KiB", 40, _service("streams", "KiB a stream")),
     _Target("Redis commands a token: at most 0.1", 0.1, _service("redis", "commands")),
     _Target("bytes to Redis: at most 1/4 of the bytes relayed", 1 / 4, _service("redis", "of bytes relayed")),

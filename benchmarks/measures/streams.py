@@ -3,7 +3,7 @@
 import asyncio
 
 from benchmarks.effort import Effort, Values
-from benchmarks.load import Stream, ask_all, read_all
+from benchmarks.load import Stream, ask_all, spoilt, wait_for_all
 from benchmarks.machine import resident_bytes
 from benchmarks.measures.measure import LONGEST_SECONDS, Measure, warm_up
 from benchmarks.peers import Peer
@@ -31,8 +31,12 @@ async def _open_at_once(stage: Stage, peer: Peer, effort: Effort) -> Values:
         await asyncio.sleep(_OPEN_SECONDS)
         open_at_once = sum(_is_open(stream) for stream in opened)
         memory = resident_bytes(server.pid) - before
-        await read_all(opened, tokens=question.tokens, seconds=LONGEST_SECONDS)
-        return {"open": open_at_once, "KiB a stream": memory / effort.open_streams / 1024}
+        answers = await wait_for_all(opened, seconds=question.tokens + LONGEST_SECONDS)
+        return {
+            "open": open_at_once,
+            "not whole": len(spoilt(answers, tokens=question.tokens)),
+            "KiB a stream": memory / effort.open_streams / 1024,
+        }
 
 
 def _is_open(stream: Stream) -> bool:
