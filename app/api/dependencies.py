@@ -20,19 +20,22 @@ from app.turns.turn import Reader
 _IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
 
 
-def _settings(request: Request) -> Settings:
+# None of these waits for anything, but FastAPI would take a plain function to a worker thread.
+
+
+async def _settings(request: Request) -> Settings:
     return cast(Settings, request.app.state.settings)
 
 
-def _engine(request: Request) -> TurnEngine:
+async def _engine(request: Request) -> TurnEngine:
     return cast(TurnEngine, request.app.state.engine)
 
 
-def _history(request: Request) -> HistoryRepository:
+async def _history(request: Request) -> HistoryRepository:
     return cast(HistoryRepository, request.app.state.history)
 
 
-def _prober(request: Request) -> Prober:
+async def _prober(request: Request) -> Prober:
     return cast(Prober, request.app.state.prober)
 
 
@@ -40,7 +43,7 @@ def _request_id(request: Request) -> str:
     return cast(str, request.state.request_id)
 
 
-def require_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
+async def require_json(content_type: Annotated[str, Header(include_in_schema=False)] = "") -> None:
     """Refuse a body that does not say that it is JSON: a browser sends such a one to any host unasked."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not (
@@ -83,7 +86,7 @@ async def _reader_slot(request: Request) -> AsyncIterator[ReaderSlot]:
         slot.give_back()
 
 
-def idempotency_key(
+async def idempotency_key(
     idempotency_key: Annotated[
         str | None, WithJsonSchema({"type": "string", "pattern": f"^{_IDEMPOTENCY_KEY}$"}), Header()
     ] = None,
@@ -96,8 +99,8 @@ def idempotency_key(
     return idempotency_key
 
 
-def _follow(request: Request) -> Callable[[Reader], TurnResponse]:
-    settings = _settings(request)
+async def _follow(request: Request) -> Callable[[Reader], TurnResponse]:
+    settings = await _settings(request)
     return lambda reader: TurnResponse(
         reader,
         request_id=_request_id(request),
