@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import answer
+from tests.support.raw_http import chat_request
 from tests.support.store import kept
 
 CANCELS = int(os.environ.get("TEST_CANCELS", "1000"))
@@ -49,7 +50,14 @@ async def test_no_canary_of_a_cancelled_request_is_ever_somebody_elses(
             """One request after the other, each given up between its first byte and its end."""
             for n in left:
                 reader, writer = await asyncio.open_connection(*addresses[n % 2])
-                writer.write(_request(user, n))
+                writer.write(
+                    chat_request(
+                        "Connection: close",
+                        user_id=f"user{user}",
+                        message=f"canary-{user}-{n}",
+                        if_busy="interrupt",
+                    )
+                )
                 text = b""
                 wanted = chance.choice([0, 0, 1, 300, 1000, 3000])
                 await asyncio.sleep(chance.random() * 0.02)
@@ -68,13 +76,3 @@ async def test_no_canary_of_a_cancelled_request_is_ever_somebody_elses(
     assert strays == []
     assert sum(len(conversation) for conversation in messages.values()) > USERS
     assert len(backend.completions) > CANCELS / 4
-
-
-def _request(user: int, n: int) -> bytes:
-    body = {"user_id": f"user{user}", "message": f"canary-{user}-{n}", "if_busy": "interrupt"}
-    encoded = json.dumps(body).encode()
-    head = (
-        "POST /chat HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(encoded)}\r\n\r\n"
-    )
-    return head.encode() + encoded

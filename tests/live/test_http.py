@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.live.conftest import Serve
+from tests.support.raw_http import chat_request
 
 
 async def exchange(client: httpx.AsyncClient, *parts: bytes) -> bytes:
@@ -24,14 +25,15 @@ async def exchange(client: httpx.AsyncClient, *parts: bytes) -> bytes:
 @pytest.mark.parametrize("name", ["Upgrade", "upgrade"])
 async def test_an_offer_of_another_protocol_is_passed_over(serve: Serve, user: str, name: str) -> None:
     """Java's HttpClient makes one with its first request."""
-    body = json.dumps({"user_id": user, "message": "Hi"}).encode()
-    head = (
-        "POST /chat HTTP/1.1\r\nHost: test\r\nConnection: Upgrade, HTTP2-Settings, close\r\n"
-        f"{name}: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode()
+    upgrade = (
+        "Connection: Upgrade, HTTP2-Settings, close",
+        f"{name}: h2c",
+        "HTTP2-Settings: AAMAAABkAAQAAP__",
+    )
+    ask = chat_request(*upgrade, user_id=user, message="Hi")
+    head, blank_line, body = ask.partition(b"\r\n\r\n")
     async with serve() as client:
-        for parts in ([head + body], [head, body]):
+        for parts in ([ask], [head + blank_line, body]):
             answer = await exchange(client, *parts)
             assert answer.startswith(b"HTTP/1.1 200 ")
             assert b"data: [DONE]" in answer
@@ -52,11 +54,7 @@ async def test_a_head_that_is_too_large_or_none_is_refused(serve: Serve, header:
 
 async def test_what_follows_a_good_request_does_not_spoil_its_answer(serve: Serve, user: str) -> None:
     """As where a body is longer than its Content-Length says."""
-    body = json.dumps({"user_id": user, "message": "Hi"}).encode()
-    ask = (
-        "POST /chat HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+    ask = chat_request(user_id=user, message="Hi")
     async with serve() as client:
         answer = await exchange(client, ask + b"}}} no request")
     assert answer.count(b"HTTP/1.1 ") == 1
@@ -64,11 +62,7 @@ async def test_what_follows_a_good_request_does_not_spoil_its_answer(serve: Serv
 
 
 async def test_requests_on_one_connection_are_answered_in_their_order(serve: Serve, user: str) -> None:
-    body = json.dumps({"user_id": user, "message": "Hi"}).encode()
-    ask = (
-        "POST /chat HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+    ask = chat_request(user_id=user, message="Hi")
     last = b"GET /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
     async with serve() as client:
         answer = await exchange(client, ask + ask + last)
