@@ -1,17 +1,20 @@
 """A turn as an event stream, and a place in it as `Last-Event-ID`."""
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, Self
 
 import structlog
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from sse_starlette.sse import AppStatus, SendTimeoutError
-from starlette.types import Receive, Scope, Send
+from sse_starlette import ServerSentEvent
+from sse_starlette.sse import AppStatus
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api.errors import error_json
 from app.errors import InvalidLastEventId, error_for
 from app.models import TurnEnd
+from app.timer import LazyTimer
 from app.turns.turn import Reader, Turn
 
 # Importing the library makes it end every stream as soon as the server is asked to stop; here the server
@@ -23,7 +26,7 @@ ABORT_EXTENSION = "app.abort"
 
 _WRITE_BYTES = 32 * 1024
 """A reader has its full time for each write. Events stay whole: a ping may come between two writes."""
-_SEPARATOR = "\n"
+_PING = ServerSentEvent(comment="ping", sep="\n").encode()
 _PLACE = re.compile(r"end|[1-9][0-9]{0,15}")
 
 _log = structlog.get_logger()
@@ -41,32 +44,121 @@ def place_in_turn(last_event_id: str, turn_id: str) -> int | Literal["end"]:
     return "end" if place == "end" else int(place)
 
 
-class TurnResponse(EventSourceResponse):
-    """Follows a turn from a reader's place to its one terminal event."""
+class TurnResponse(Response):
+    """Follows a turn from a reader's place to its one terminal event.
+
+    It writes ready bytes, and a token puts its timers off rather than setting one: sse-starlette's response
+    would add a third to a token's cost.
+    """
 
     def __init__(
         self, reader: Reader, *, request_id: str, ping_seconds: float, slow_reader_seconds: float
     ) -> None:
-        super().__init__(
-            _events(reader, request_id),
-            headers=_headers(reader.turn),
-            ping=ping_seconds,
-            ping_message_factory=_ping,
-            sep=_SEPARATOR,
-            send_timeout=slow_reader_seconds,
-        )
-        # Whether the connection is kept is the server's to say.
-        del self.headers["Connection"]
+        self.status_code = 200
+        self.background = None
+        # As an attribute of the class it would be the type of the route's errors, too.
+        self.media_type = "text/event-stream"
+        self.init_headers(_headers(reader.turn))
         self._reader = reader
+        self._request_id = request_id
+        self._ping_seconds = ping_seconds
+        self._slow_reader_seconds = slow_reader_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        leaving = asyncio.create_task(self._leave_with_client(receive))
+        line = _Line(
+            send,
+            ping_seconds=self._ping_seconds,
+            slow_reader_seconds=self._slow_reader_seconds,
+            wake=self._reader.wake,
+            disconnect=lambda: self._disconnect(scope),
+        )
         try:
-            await super().__call__(scope, receive, send)
-        except* SendTimeoutError:  # several, where a ping was waiting as well
-            _log.info("disconnected a reader that takes nothing", turn_id=self._reader.turn.id)
-            scope["extensions"][ABORT_EXTENSION]["abort"]()
+            with line:
+                await line.send(
+                    {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+                )
+                await self._follow(line)
         finally:
+            leaving.cancel()
             self._reader.close()
+
+    async def _follow(self, line: "_Line") -> None:
+        reader = self._reader
+        while reader.is_open:
+            if events := reader.take():
+                for frames in _frames(events, reader):
+                    await line.write(frames)
+            elif reader.turn.end is not None:
+                await line.write(_terminal(reader.turn.end, reader.turn.id, self._request_id), is_last=True)
+                return
+            elif line.is_ping_due:
+                await line.ping()
+            else:
+                await reader.wait()
+
+    async def _leave_with_client(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._reader.close()
+
+    def _disconnect(self, scope: Scope) -> None:
+        _log.info("disconnected a reader that takes nothing", turn_id=self._reader.turn.id)
+        scope["extensions"][ABORT_EXTENSION]["abort"]()
+
+
+class _Line:
+    """The way to one client: how long it has been silent, and how long the client has taken nothing."""
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        ping_seconds: float,
+        slow_reader_seconds: float,
+        wake: Callable[[], None],
+        disconnect: Callable[[], None],
+    ) -> None:
+        self.is_ping_due = False
+        self._send = send
+        self._wake = wake
+        self._now = asyncio.get_running_loop().time
+        self._wrote_at = self._now()
+        self._is_writing = False
+        self._pings = LazyTimer(lambda: self._wrote_at + ping_seconds, self._ask_for_ping)
+        self._patience = LazyTimer(
+            lambda: (self._wrote_at if self._is_writing else self._now()) + slow_reader_seconds, disconnect
+        )
+
+    def __enter__(self) -> Self:
+        self._pings.start()
+        self._patience.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pings.cancel()
+        self._patience.cancel()
+
+    async def send(self, message: Message) -> None:
+        """Send one ASGI message; it waits where the client takes nothing."""
+        self._wrote_at = self._now()
+        self._is_writing = True
+        await self._send(message)
+        self._is_writing = False
+
+    async def write(self, body: bytes, *, is_last: bool = False) -> None:
+        """Send a part of the body."""
+        await self.send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+    async def ping(self) -> None:
+        """Say that the line is alive, and wait for the next silence."""
+        self.is_ping_due = False
+        await self.write(_PING)
+        self._pings.start()
+
+    def _ask_for_ping(self) -> None:
+        self.is_ping_due = True
+        self._wake()
 
 
 def _headers(turn: Turn) -> Mapping[str, str]:
@@ -74,34 +166,30 @@ def _headers(turn: Turn) -> Mapping[str, str]:
         "X-Turn-Id": turn.id,
         "Location": f"/chat/{turn.id}",
         "Cache-Control": "no-store, no-transform",
+        "X-Accel-Buffering": "no",
         **({"X-History-Trimmed": str(turn.trimmed)} if turn.trimmed else {}),
     }
 
 
-def _ping() -> ServerSentEvent:
-    return ServerSentEvent(comment="ping", sep=_SEPARATOR)
-
-
-async def _events(reader: Reader, request_id: str) -> AsyncGenerator[bytes, None]:
+def _frames(events: list[bytes], reader: Reader) -> Iterator[bytes]:
+    """Events as they are written, gathered to writes of a bounded size; the reader has taken them last."""
     turn_id = reader.turn.id.encode()
-    number = reader.position
-    async for events in reader.events():
-        frames: list[bytes] = []
-        size = 0
-        for data in events:
-            number += 1
-            frames.append(b"id: %b-%d\ndata: %b\n\n" % (turn_id, number, data))
-            size += len(data)
-            if size > _WRITE_BYTES:
-                yield b"".join(frames)
-                frames, size = [], 0
-        if frames:
+    frames: list[bytes] = []
+    size = 0
+    for number, data in enumerate(events, reader.position - len(events) + 1):
+        frames.append(b"id: %b-%d\ndata: %b\n\n" % (turn_id, number, data))
+        size += len(data)
+        if size > _WRITE_BYTES:
             yield b"".join(frames)
-    assert reader.turn.end is not None  # a reader's events end with the turn
-    yield b"id: %b-end\ndata: %b\n\n" % (turn_id, _terminal(reader.turn.end, reader.turn.id, request_id))
+            frames, size = [], 0
+    if frames:
+        yield b"".join(frames)
 
 
 def _terminal(end: TurnEnd, turn_id: str, request_id: str) -> bytes:
-    if end.code is None:
-        return b"[DONE]"
-    return error_json(error_for(end.code, end.message, turn_id=turn_id), request_id)
+    data = (
+        b"[DONE]"
+        if end.code is None
+        else error_json(error_for(end.code, end.message, turn_id=turn_id), request_id)
+    )
+    return b"id: %b-end\ndata: %b\n\n" % (turn_id.encode(), data)

@@ -1,7 +1,7 @@
 """Reads the body of a completion stream: what is a chunk, what is the end, is the answer whole."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import httpx
@@ -16,34 +16,28 @@ _DONE = b"[DONE]"
 _END_SECONDS = 0.05
 
 
-async def read_answer(response: httpx.Response, deadlines: Deadlines) -> AsyncGenerator[list[Chunk], None]:
-    """The answer's chunks; those that arrive in one read come in one list.
+async def read_answer(
+    response: httpx.Response, deadlines: Deadlines, take: Callable[[list[Chunk]], None]
+) -> None:
+    """Hand on the answer's chunks; those that arrive in one read come in one list.
 
     An answer is whole once a `finish_reason` has come: `[DONE]` alone proves nothing, and is not needed.
 
     Raises:
         UpstreamError: A failure that the backend reported, or something that is no completion stream.
-        UpstreamTimeout: A deadline on content passed.
         UpstreamTruncated: The stream ended before the answer was whole.
     """
     answer = _Answer(deadlines)
     parts = response.aiter_bytes()
-    while not answer.is_over:
-        try:
-            async with asyncio.timeout_at(deadlines.next):
-                received = await anext(parts)
-        except TimeoutError:
-            if answer.is_whole:
-                return
-            raise deadlines.error() from None
-        except (StopAsyncIteration, *TRANSPORT_ERRORS):
-            break
-        if chunks := answer.feed(received):
-            yield chunks
-        if answer.failure is not None:
-            raise answer.failure
-    if answer.is_over:
-        await _read_to_the_end(parts)
+    with suppress(*TRANSPORT_ERRORS):
+        async for received in parts:
+            if chunks := answer.feed(received):
+                take(chunks)
+            if answer.failure is not None:
+                raise answer.failure
+            if answer.is_over:
+                await _read_to_the_end(parts)
+                break
     if not answer.is_whole:
         raise UpstreamTruncated if answer.has_begun else UpstreamError("The model's backend sent no answer.")
 

@@ -1,8 +1,7 @@
 """The LLM client: one request in, chunks out as they arrive."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -110,34 +109,29 @@ class LLMClient:
         self.context_sizes = ContextSizes(http, configured=context_tokens)
         self._dialects: dict[str, Dialect] = {}
 
-    @asynccontextmanager
     async def stream(
-        self, request: CompletionRequest, *, began: float
-    ) -> AsyncIterator[AsyncGenerator[list[Chunk], None]]:
-        """Ask for a completion. What arrives together is handed on together.
-
-        The iterator ends once the answer is whole; it raises where it is not.
+        self, request: CompletionRequest, take: Callable[[list[Chunk]], None], *, began: float
+    ) -> None:
+        """Ask for a completion, until the answer is whole.
 
         Args:
             request: What is asked.
+            take: Is handed the chunks; those that arrive together come together.
             began: When the first request for this answer was made, in the event loop's time.
 
         Raises:
             ServiceError: Upstream…, or ContextLengthExceeded. The message can be shown to a client.
         """
         deadlines = Deadlines(self._limits, began)
-        try:
-            async with asyncio.timeout_at(deadlines.next):
+        with deadlines.enforced():
+            try:
                 response = await _retry_once(self._negotiate, request)
-        except TimeoutError:
-            raise deadlines.error() from None
-        except AttemptFailed as last:
-            raise last.failure from last.__cause__
-        try:
-            async with aclosing(read_answer(response, deadlines)) as batches:
-                yield batches
-        finally:
-            await _close(response)
+            except AttemptFailed as last:
+                raise last.failure from last.__cause__
+            try:
+                await read_answer(response, deadlines, take)
+            finally:
+                await _close(response)
 
     async def probe(self) -> None:
         """Ask the backend for its models.

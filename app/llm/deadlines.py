@@ -1,8 +1,13 @@
 """The deadlines of one answer. They are set on content: a comment or an empty chunk moves none of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import anyio
+
 from app.errors import UpstreamTimeout
+from app.timer import LazyTimer
 
 AFTER_FINISH_SECONDS = 2.0
 """How long usage or `[DONE]` is waited for once the answer is whole."""
@@ -19,7 +24,7 @@ class TimeLimits:
 
 
 class Deadlines:
-    """What the next read has to beat, in the event loop's time."""
+    """What has to arrive by when, in the event loop's time."""
 
     def __init__(self, limits: TimeLimits, now: float) -> None:
         self._limits = limits
@@ -27,10 +32,28 @@ class Deadlines:
         self._next_content = now + limits.first_token
         self._any_content = False
         self._finished: float | None = None
+        self._scope = anyio.CancelScope()
+        self._timer = LazyTimer(lambda: self.next, self._scope.cancel)
+
+    @contextmanager
+    def enforced(self) -> Iterator[None]:
+        """Cancel what is done here as soon as a deadline passes; once for each answer.
+
+        Raises:
+            UpstreamTimeout: One has passed, and the answer was not whole.
+        """
+        with self._scope:
+            self._timer.start()
+            try:
+                yield
+            finally:
+                self._timer.cancel()
+        if self._scope.cancelled_caught and self._finished is None:
+            raise self._error()
 
     @property
     def next(self) -> float:
-        """When the next read times out."""
+        """When the next one passes."""
         if self._finished is not None:
             return self._finished + AFTER_FINISH_SECONDS
         return min(self._next_content, self._total)
@@ -43,9 +66,9 @@ class Deadlines:
     def answer_finished(self, now: float) -> None:
         """Only usage and `[DONE]` may still come."""
         self._finished = now
+        self._timer.start()
 
-    def error(self) -> UpstreamTimeout:
-        """Which deadline it was that passed."""
+    def _error(self) -> UpstreamTimeout:
         if self._total <= self._next_content:
             return UpstreamTimeout(f"The answer took longer than {self._limits.total:g} seconds.")
         if self._any_content:

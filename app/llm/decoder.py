@@ -5,13 +5,13 @@ CR, LF or CRLF and nowhere else, so that U+2028 in a JSON string stays where it 
 completion stream uses are kept: `id` and `retry` serve a reconnection that never happens here.
 """
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_LINE_BYTES = 1024 * 1024
 
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+_LINE_ENDS = (b"\n", b"\r")
+"""Those of `bytes.splitlines`, too: unlike the one of `str` it knows no others."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -69,7 +69,8 @@ class EventStreamDecoder:
                 return []
             buffer = buffer.removeprefix(_BYTE_ORDER_MARK)
             self._at_start = False
-        *lines, self._rest = _LINE_END.split(buffer)
+        lines = buffer.splitlines()
+        self._rest = lines.pop() if lines and not buffer.endswith(_LINE_ENDS) else b""
         return lines
 
     def _interpret(self, line: bytes) -> None:

@@ -164,9 +164,7 @@ class Generation:
         self._prompt = prompt
         self.turn.trimmed = prompt.trimmed
         self._is_prompted.set()
-        async with self._llm.stream(prompt.completion, began=began) as batches:
-            async for chunks in batches:
-                self._take(chunks)
+        await self._llm.stream(prompt.completion, self._take, began=began)
         if (counted := self._answer.prompt_tokens) is not None:
             self._prompts.learn(prompt, counted)
 

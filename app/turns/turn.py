@@ -1,7 +1,7 @@
 """A turn as its readers see it: what has come so far and, in the end, how it ended."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -37,7 +37,7 @@ class Turn:
         """How many of them have been written down."""
         self._on_readers_changed = on_readers_changed
         self._readers = 0
-        self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def has_readers(self) -> bool:
@@ -60,9 +60,11 @@ class Turn:
         self.has_begun = True
         self._wake()
 
-    async def changed(self) -> None:
-        """Wait for the next event or the end."""
-        await self._changed.wait()
+    def changed(self) -> asyncio.Future[None]:
+        """Done with the next event or the end."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        return waiting
 
     async def ended(self) -> TurnEnd:
         """Wait for the end."""
@@ -84,8 +86,10 @@ class Turn:
             self._on_readers_changed()
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
 
 
 class Reader:
@@ -95,25 +99,30 @@ class Reader:
         self.turn = turn
         self.position = after
         """The number of the last event that it has."""
-        self._is_open = True
+        self.is_open = True
+        self._waiting: asyncio.Future[None] | None = None
 
-    async def events(self) -> AsyncGenerator[list[bytes], None]:
-        """All events from its place on, those that are there in one list; then the turn has its end."""
-        turn = self.turn
-        while True:
-            if self.position < len(turn.events):
-                events = turn.events[self.position : self.position + MAX_BATCH]
-                self.position += len(events)
-                yield events
-            elif turn.end is not None:
-                return
-            else:
-                await turn.changed()
+    def take(self) -> list[bytes]:
+        """The next events, those that are there in one list; none: there is nothing new."""
+        events = self.turn.events[self.position : self.position + MAX_BATCH]
+        self.position += len(events)
+        return events
+
+    async def wait(self) -> None:
+        """Wait for the next event or the end, or until it is woken."""
+        self._waiting = self.turn.changed()
+        await self._waiting
+
+    def wake(self) -> None:
+        """Let it look around, with or without anything new."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def close(self) -> None:
         """Leave."""
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
+            self.wake()
             self.turn.reader_left()
 
     def __enter__(self) -> Self:

@@ -15,6 +15,7 @@ from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.service import settings_for
 from tests.support.sse import chat, events
 from tests.support.store import kept
+from tests.support.turns import rest_of
 
 
 def ask(user: str) -> dict[str, str]:
@@ -151,7 +152,7 @@ async def test_readers_of_one_turn_each_get_all_of_it(valkey_url: str, backend: 
 
         async def read() -> list[bytes]:
             with turn.open_reader() as reader:
-                return [data async for events in reader.events() for data in events]
+                return await rest_of(reader)
 
         first, second = await asyncio.gather(read(), read())
         assert first == second == await read()

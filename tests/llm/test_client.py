@@ -18,6 +18,7 @@ from app.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
+from app.llm.chunk import Chunk
 from app.llm.client import CompletionRequest, LLMClient, open_http_client
 from app.llm.deadlines import TimeLimits
 from tests.support.chunks import DONE, answer, chunk, event
@@ -57,10 +58,11 @@ async def collect(
 ) -> list[str]:
     """The contents of an answer; those that came before a failure are in `received`."""
     contents = [] if received is None else received
-    now = asyncio.get_running_loop().time()
-    async with client.stream(completion, began=now) as batches:
-        async for batch in batches:
-            contents += [chunk.content for chunk in batch]
+
+    def take(chunks: list[Chunk]) -> None:
+        contents.extend(chunk.content for chunk in chunks)
+
+    await client.stream(completion, take, began=asyncio.get_running_loop().time())
     return contents
 
 

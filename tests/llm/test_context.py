@@ -56,8 +56,7 @@ async def size(http: httpx.AsyncClient) -> ContextSize:
 
 async def refuse(llm: LLMClient) -> None:
     with pytest.raises(ContextLengthExceeded):
-        async with llm.stream(COMPLETION, began=asyncio.get_running_loop().time()):
-            pass
+        await llm.stream(COMPLETION, lambda _: None, began=asyncio.get_running_loop().time())
 
 
 async def test_what_is_configured_counts_and_the_backend_is_not_asked(

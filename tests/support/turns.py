@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from app.turns.turn import Reader
 from tests.support.backend import Exchange
 from tests.support.chunks import DONE, chunk, event
 from tests.support.sse import Received, events
@@ -52,3 +53,13 @@ async def begin(client: httpx.AsyncClient, user: str, **body: Any) -> AsyncGener
 def turn_of(received: Received) -> str:
     """The turn that an event is of."""
     return received.id.rpartition("-")[0]
+
+
+async def rest_of(reader: Reader) -> list[bytes]:
+    """All events from a reader's place to the end of its turn."""
+    events: list[bytes] = []
+    while (taken := reader.take()) or reader.turn.end is None:
+        events += taken
+        if not taken:
+            await reader.wait()
+    return events

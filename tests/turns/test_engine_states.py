@@ -25,6 +25,7 @@ from app.store.running import RunningTurns
 from app.turns.engine import TurnEngine
 from app.turns.turn import Reader
 from tests.support.chunks import DONE, chunk, event
+from tests.support.turns import rest_of
 
 LIMITS = TimeLimits(connect=5, first_token=60, token_gap=60, total=60)
 CONVERSATIONS = ["a", "b"]
@@ -220,10 +221,7 @@ class Turns(RuleBasedStateMachine):
                 assert asked.is_deleted
                 return None
 
-            async def read() -> list[bytes]:
-                return [data async for events in reader.events() for data in events]
-
-            return Following(asked, after, reader, asyncio.ensure_future(read()))
+            return Following(asked, after, reader, asyncio.create_task(rest_of(reader)))
 
         return self.run(follow())
 
@@ -272,8 +270,9 @@ class Turns(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1))
     def crash(self, number: int) -> None:
         async def crash() -> None:
-            lost = [t for t in self.turns if t.process == number and not t.is_over]
-            await self.processes[number].kill({t.turn_id for t in lost})
+            owned = [t for t in self.turns if t.process == number]
+            await self.processes[number].kill({t.turn_id for t in owned})
+            lost = [t for t in owned if not t.is_over]
             for asked in lost:
                 asked.is_over = True
                 # Time passes: its leases run out.
