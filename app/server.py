@@ -94,6 +94,8 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Who asks is of no matter here, so nobody's word for it is needed.
+        proxy_headers=False,
         timeout_graceful_shutdown=_LAST_RESPONSES_SECONDS,
     )
 

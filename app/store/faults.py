@@ -3,10 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from app.errors import HistoryUnavailable
@@ -37,8 +34,3 @@ async def request_deadline() -> AsyncIterator[None]:
 def is_away(error: HistoryUnavailable) -> bool:
     """Whether Redis did not answer; else it did, and refused."""
     return isinstance(error.__cause__, CONNECTION_ERRORS)
-
-
-def load_script(redis: Redis, name: str) -> AsyncScript:
-    """One of `scripts/*.lua`, sent by its digest and, where the server does not know it, as a whole."""
-    return redis.register_script(files("app.store").joinpath(f"scripts/{name}.lua").read_text())

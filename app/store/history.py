@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from app.models import ActiveTurn, Message, TurnEnd
 from app.store import keys
-from app.store.faults import load_script, redis_faults
+from app.store.faults import redis_faults
+from app.store.script import Script
 
 _log = structlog.get_logger()
 _decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
@@ -40,7 +41,7 @@ class HistoryRepository:
         """
         self._redis = redis
         self._closed_seconds = int(closed_seconds)
-        self._delete = load_script(redis, "delete_conversation")
+        self._delete = Script(redis, "delete_conversation")
 
     async def messages(self, user_id: str, conversation_id: str) -> list[Message]:
         """The conversation, oldest message first; empty where there is none."""

@@ -15,7 +15,8 @@ from redis.exceptions import ResponseError
 
 from app.models import LOST, TurnEnd, TurnStatus
 from app.store import keys
-from app.store.faults import load_script, redis_faults
+from app.store.faults import redis_faults
+from app.store.script import Call, Script
 
 EXPIRED_SECONDS = 24 * 3600
 """How long it is known that a turn was, once its events are gone."""
@@ -73,18 +74,23 @@ class TurnJournal:
         """
         self._redis = redis
         self._ttl_ms = int(ttl_seconds * 1000)
-        self._close = load_script(redis, "close_journal")
-        self._erase = load_script(redis, "erase_journal")
+        self._create = Script(redis, "create_journal")
+        self._close = Script(redis, "close_journal")
+        self._erase = Script(redis, "erase_journal")
 
     async def create(self, turn_id: str, user_id: str, conversation_id: str) -> None:
         """Begin a journal."""
-        record, events = keys.record(turn_id), keys.events(turn_id)
-        async with redis_faults(), self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hset(record, mapping={"user_id": user_id, "conversation_id": conversation_id})
-            pipeline.expire(record, _UNFINISHED_SECONDS + EXPIRED_SECONDS)
-            pipeline.xadd(events, {"created": ""}, id=_CREATED_ID)
-            pipeline.expire(events, _UNFINISHED_SECONDS)
-            _check(await pipeline.execute(raise_on_error=False))
+        async with redis_faults():
+            await self._create(
+                keys=[keys.record(turn_id), keys.events(turn_id)],
+                args=[
+                    _CREATED_ID,
+                    user_id,
+                    conversation_id,
+                    _UNFINISHED_SECONDS + EXPIRED_SECONDS,
+                    _UNFINISHED_SECONDS,
+                ],
+            )
 
     async def discard(self, turn_id: str) -> None:
         """Take a journal back, as if it had never been."""
@@ -134,14 +140,11 @@ class TurnJournal:
 
     async def erase(self, turn_ids: Sequence[str], end: TurnEnd) -> None:
         """Erase what was written; who is reading is told so by the end."""
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
-            for turn_id in turn_ids:
-                await self._erase(
-                    keys=[keys.record(turn_id), keys.events(turn_id)],
-                    args=[_END_ID, _encode(end), self._ttl_ms],
-                    client=pipeline,
-                )
-            await pipeline.execute()
+        args = (_END_ID, _encode(end), self._ttl_ms)
+        async with redis_faults():
+            await self._erase.call_all(
+                [Call([keys.record(turn_id), keys.events(turn_id)], args) for turn_id in turn_ids]
+            )
 
     async def record(self, turn_id: str) -> JournalRecord | None:
         """Whose turn it is; None: it is unknown, or long forgotten."""
@@ -210,13 +213,6 @@ def _pack(events: Sequence[bytes]) -> bytes:
 
 def _unpack(packed: bytes) -> list[bytes]:
     return zlib.decompress(packed, wbits=-12).split(b"\n")
-
-
-def _check(answers: Sequence[Any]) -> None:
-    """Raise what is wrong; that an entry is there already is not."""
-    for answer in answers:
-        if isinstance(answer, Exception) and not _is_refused_id(answer):
-            raise answer
 
 
 def _is_refused_id(error: Exception) -> bool:

@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 
 from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
-from app.store.faults import load_script, redis_faults
+from app.store.faults import redis_faults
+from app.store.script import Call, Script
 
 REQUEST_TTL_SECONDS = 24 * 3600
 """How long an Idempotency-Key stands for the turn that it started."""
@@ -89,12 +90,12 @@ class RunningTurns:
         self._closed_seconds = int(closed_seconds)
         self._history_ttl_seconds = history_ttl_seconds
         self._history_max_messages = history_max_messages
-        self._start = load_script(redis, "start_turn")
-        self._renew = load_script(redis, "renew_turn")
-        self._finish = load_script(redis, "finish_turn")
-        self._abandon = load_script(redis, "abandon_turn")
-        self._mark_reader = load_script(redis, "mark_reader")
-        self._stop = load_script(redis, "stop_turn")
+        self._start = Script(redis, "start_turn")
+        self._renew = Script(redis, "renew_turn")
+        self._finish = Script(redis, "finish_turn")
+        self._abandon = Script(redis, "abandon_turn")
+        self._mark_reader = Script(redis, "mark_reader")
+        self._stop = Script(redis, "stop_turn")
 
     async def start(self, turn: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> Start:
         """Take the conversation for this turn, or say why not.
@@ -160,17 +161,19 @@ class RunningTurns:
     async def renew(self, turns: Sequence[tuple[TurnRecord, bool]]) -> list[Lease]:
         """Renew the leases of turns, each with whether its owner has a reader; all in one round trip."""
         async with redis_faults():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for turn, has_reader in turns:
-                    await self._renew(
-                        keys=[
+            answers = await self._renew.call_all(
+                [
+                    Call(
+                        [
                             keys.running(turn.user_id, turn.conversation_id),
                             keys.closed(turn.user_id, turn.turn_id),
                         ],
-                        args=[turn.turn_id, self._lease_ms, int(has_reader)],
-                        client=pipeline,
+                        [turn.turn_id, self._lease_ms, int(has_reader)],
                     )
-                answers = await pipeline.execute(raise_on_error=False)
+                    for turn, has_reader in turns
+                ],
+                may_fail=True,
+            )
             if failures := [answer for answer in answers if isinstance(answer, RedisError)]:
                 # One damaged key costs no other turn its lease.
                 _log.error("leases cannot be renewed", count=len(failures), reason=str(failures[0]))
@@ -252,14 +255,16 @@ class RunningTurns:
 
     async def mark_readers(self, turns: Sequence[TurnAddress], *, seconds: float) -> None:
         """Tell the owners of turns that readers are here, for this long."""
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
-            for turn in turns:
-                await self._mark_reader(
-                    keys=[keys.running(turn.user_id, turn.conversation_id)],
-                    args=[turn.turn_id, int(seconds * 1000), keys.OWNER_CHANNELS],
-                    client=pipeline,
-                )
-            await pipeline.execute()
+        async with redis_faults():
+            await self._mark_reader.call_all(
+                [
+                    Call(
+                        [keys.running(turn.user_id, turn.conversation_id)],
+                        [turn.turn_id, int(seconds * 1000), keys.OWNER_CHANNELS],
+                    )
+                    for turn in turns
+                ]
+            )
 
     async def stop(self, turn: TurnAddress, reason: Literal["stopped", "interrupted"]) -> None:
         """Ask the turn's owner to stop it; the first to ask says what for."""

@@ -231,7 +231,7 @@ class TurnEngine:
             self._history.messages(turn.user_id, turn.conversation_id),
         )
         return Generation(
-            Turn(turn.turn_id, on_readers_changed=lambda: self._keeper.touch(turn.turn_id)),
+            Turn(turn.turn_id),
             turn,
             question,
             history,
@@ -247,6 +247,7 @@ class TurnEngine:
     def _own(self, generation: Generation) -> None:
         turn_id = generation.turn.id
         self._generations[turn_id] = generation
+        generation.turn.on_readers_changed = lambda: self._keeper.touch(turn_id)
         task = asyncio.create_task(generation.run(), name=f"turn {turn_id}")
         self._tasks.add(task)
         task.add_done_callback(lambda _: self._generations.pop(turn_id))

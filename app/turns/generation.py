@@ -52,6 +52,8 @@ class Generation:
         self.turn = turn
         self.record = record
         self.unread_since: float | None = None
+        self.is_renewed = False
+        """Whether its lease is a full one."""
         self._question = question
         self._history = history
         self._llm = llm
@@ -203,6 +205,9 @@ class Generation:
         self.turn.close(self._end)
 
     async def _try_to_store(self) -> TurnEnd:
+        # Setting up the retries costs as much as a command of Redis, and is hardly ever needed.
+        with suppress(HistoryUnavailable):
+            return await self._store_once()
         retrying = stamina.AsyncRetryingCaller(
             attempts=None,
             timeout=self._store_retry_seconds,

@@ -69,7 +69,11 @@ class TurnKeeper:
             await self._touched_before(next_tick)
             touched, self._touched = self._touched, set()
             is_tick, is_renewal = _now() >= next_tick, _now() >= next_renewal
-            turn_ids = set(self._generations) if is_renewal else touched.union(self._unread_too_long())
+            turn_ids = (
+                set(self._generations)
+                if is_renewal
+                else touched.union(self._unread_too_long(), self._new() if is_tick else ())
+            )
             try:
                 await self._renew(turn_ids)
                 if is_tick:
@@ -120,6 +124,10 @@ class TurnKeeper:
         if turns := self._tail.read_turns():
             await self._running.mark_readers(turns, seconds=READER_MARK_SECONDS)
 
+    def _new(self) -> list[str]:
+        """The turns that have only the short lease of their start yet."""
+        return [turn_id for turn_id, each in self._generations.items() if not each.is_renewed]
+
     def _unread_too_long(self) -> list[str]:
         """The turns whose grace is over, as far as is known here."""
         latest = _now() - self._grace_seconds
@@ -142,6 +150,7 @@ class TurnKeeper:
 
 def _heed(generation: Generation, lease: Lease) -> None:
     if lease.outcome == "held":
+        generation.is_renewed = True
         generation.turn.is_read_elsewhere = lease.has_remote_reader
     match lease.outcome:
         case "held" if lease.stop:

@@ -17,14 +17,15 @@ class Turn:
     One writer publishes; any number of readers follow, each at its own pace.
     """
 
-    def __init__(self, turn_id: str, *, on_readers_changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, turn_id: str) -> None:
         """Begin without events.
 
         Args:
             turn_id: What readers know the turn by.
-            on_readers_changed: Called when the first reader has come or the last one has gone.
         """
         self.id = turn_id
+        self.on_readers_changed: Callable[[], None] = lambda: None
+        """Called when the first reader has come or the last one has gone."""
         self.end: TurnEnd | None = None
         self.has_begun = False
         """Whether its status is out: from then on it fails in the stream."""
@@ -35,7 +36,6 @@ class Turn:
         """Whether its journal has readers on other processes."""
         self.journalled = 0
         """How many of them have been written down."""
-        self._on_readers_changed = on_readers_changed
         self._readers = 0
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -76,14 +76,14 @@ class Turn:
         """Begin to read after the event of this number."""
         self._readers += 1
         if self._readers == 1:
-            self._on_readers_changed()
+            self.on_readers_changed()
         return Reader(self, after)
 
     def reader_left(self) -> None:
         """A reader has gone."""
         self._readers -= 1
         if self._readers == 0:
-            self._on_readers_changed()
+            self.on_readers_changed()
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -9,8 +9,10 @@ from app.turns.tasks import repeat
 from app.turns.turn import Turn
 
 _INTERVAL_SECONDS = 0.04
-_UNREAD_SECONDS = 0.5
-"""How long what nobody reads elsewhere may wait: only where this process dies it is missed."""
+_SECONDS_A_TURN = 0.01
+_MAX_SECONDS = 1.0
+"""How long what nobody reads elsewhere may wait: only where this process dies it is missed. With every turn
+that is running it waits longer, so that Redis gets some 100 entries a second, however many there are."""
 _PAUSE_SECONDS = 0.5
 """Between attempts while Redis is away."""
 
@@ -21,14 +23,13 @@ class JournalWriter:
     def __init__(self, journal: TurnJournal) -> None:
         self._journal = journal
         self._waiting: dict[Turn, float] = {}
-        """What is to be written, and by when."""
+        """What is to be written, and since when."""
         self._has_work = asyncio.Event()
-        self._lock = asyncio.Lock()
 
     def note(self, turn: Turn) -> None:
         """Something has been published in this turn."""
         if turn not in self._waiting:
-            self._waiting[turn] = _now() + _UNREAD_SECONDS
+            self._waiting[turn] = _now()
             self._has_work.set()
 
     def forget(self, turn: Turn) -> None:
@@ -55,32 +56,32 @@ class JournalWriter:
     async def _gather_and_write(self) -> None:
         await self._has_work.wait()
         await asyncio.sleep(_INTERVAL_SECONDS)
-        now = _now()
-        due = [turn for turn, by in self._waiting.items() if turn.is_read_elsewhere or by <= now]
+        latest = _now() - min(_SECONDS_A_TURN * len(self._waiting), _MAX_SECONDS)
+        due = [turn for turn, since in self._waiting.items() if turn.is_read_elsewhere or since <= latest]
         if not self._waiting:
             self._has_work.clear()
         if due and await self._write(due):
             raise HistoryUnavailable
 
     async def _write(self, turns: Sequence[Turn]) -> set[str]:
-        """Write what these turns have to write; gives the ids of those that Redis refused, which wait on."""
-        # One at a time: two writes of one turn could overtake each other, and Redis refuses the smaller id.
-        async with self._lock:
-            batches = {turn.id: (len(turn.events), turn.events[turn.journalled :]) for turn in turns}
-            refused = set(batches)
+        """Write what these turns have to write; gives the ids of those that Redis refused, which wait on.
+
+        Two writes of one turn may be under way at once, one with the events of the other and more: Redis
+        takes either both, or the longer one alone.
+        """
+        batches = {turn.id: (len(turn.events), turn.events[turn.journalled :]) for turn in turns}
+        refused = set(batches)
+        for turn in turns:
+            self.forget(turn)
+        try:
+            refused = await self._journal.append({id_: batch for id_, batch in batches.items() if batch[1]})
+        finally:
             for turn in turns:
-                self.forget(turn)
-            try:
-                refused = await self._journal.append(
-                    {id_: batch for id_, batch in batches.items() if batch[1]}
-                )
-            finally:
-                for turn in turns:
-                    if turn.id in refused:
-                        self.note(turn)
-                    else:
-                        turn.journalled = batches[turn.id][0]
-            return refused
+                if turn.id in refused:
+                    self.note(turn)
+                else:
+                    turn.journalled = max(turn.journalled, batches[turn.id][0])
+        return refused
 
 
 def _now() -> float:

@@ -1,6 +1,9 @@
 """What the service asks of Redis."""
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -15,7 +18,6 @@ from benchmarks.stage import Stage
 _STREAMS = 100
 _QUESTION = Question(200, rate=50)
 PER_TURN = " a turn"
-_OUR_OWN = frozenset({"info", "client|setinfo", "hello", "client|setname"})
 
 
 async def _commands_and_bytes(stage: Stage, peer: Peer, effort: Effort) -> Values:
@@ -23,37 +25,45 @@ async def _commands_and_bytes(stage: Stage, peer: Peer, effort: Effort) -> Value
         await warm_up(server)
 
         async def measure() -> Values:
-            before = await _counts(redis)
             bytes_before = await _received_bytes(redis)
-            opened = await ask_all(
-                server.address,
-                [server.request(_QUESTION) for _ in range(_STREAMS)],
-                interval_seconds=1.07 / _STREAMS,
-            )
-            answers = await read_all(opened, tokens=_QUESTION.tokens, seconds=LONGEST_SECONDS)
-            await asyncio.sleep(SETTLE_SECONDS)
+            async with _counted(redis) as (sent, in_scripts):
+                opened = await ask_all(
+                    server.address,
+                    [server.request(_QUESTION) for _ in range(_STREAMS)],
+                    interval_seconds=1.07 / _STREAMS,
+                )
+                answers = await read_all(opened, tokens=_QUESTION.tokens, seconds=LONGEST_SECONDS)
+                await asyncio.sleep(SETTLE_SECONDS)
             stored_bytes = await _received_bytes(redis) - bytes_before
-            added = {name: calls - before.get(name, 0) for name, calls in (await _counts(redis)).items()}
             tokens = _STREAMS * _QUESTION.tokens
             return {
-                "commands": sum(added.values()) / tokens,
+                "commands": sent.total() / tokens,
+                "in scripts": in_scripts.total() / tokens,
                 "bytes": stored_bytes / tokens,
                 "of bytes relayed": stored_bytes / sum(answer.size for answer in answers),
-                **{
-                    f"{name}{PER_TURN}": calls / _STREAMS
-                    for name, calls in sorted(added.items(), key=lambda item: -item[1])
-                    if calls
-                },
+                **{f"{name}{PER_TURN}": calls / _STREAMS for name, calls in sent.most_common()},
             }
 
         return await effort.hold(server.pid, measure)
 
 
-async def _counts(redis: Redis) -> dict[str, int]:
-    """Commands so far, those that scripts give included."""
-    stats: dict[str, Any] = await redis.info("commandstats")
-    names = {name: name.removeprefix("cmdstat_") for name in stats}
-    return {names[name]: each["calls"] for name, each in stats.items() if names[name] not in _OUR_OWN}
+@asynccontextmanager
+async def _counted(redis: Redis) -> AsyncIterator[tuple[Counter[str], Counter[str]]]:
+    """What clients send meanwhile, by command; and what scripts do of it."""
+    sent, in_scripts = Counter[str](), Counter[str]()
+
+    async def count() -> None:
+        async for seen in monitor.listen():
+            name = seen["command"].partition(" ")[0].lower()
+            (in_scripts if seen["client_type"] == "lua" else sent)[name] += 1
+
+    async with redis.monitor() as monitor:
+        counting = asyncio.create_task(count())
+        try:
+            yield sent, in_scripts
+        finally:
+            counting.cancel()
+            await asyncio.wait({counting})
 
 
 async def _received_bytes(redis: Redis) -> int:
