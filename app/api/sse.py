@@ -65,25 +65,33 @@ class TurnResponse(Response):
         self._slow_reader_seconds = slow_reader_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.create_task(self._leave_with_client(receive))
-        line = _Line(
+        # In a task of its own, so that a token does not wake all that stands around a response.
+        following = asyncio.create_task(self._follow(scope, send))
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            self._reader.close()
+            await following
+
+    async def _follow(self, scope: Scope, send: Send) -> None:
+        def disconnect() -> None:
+            _log.info("disconnected a reader that takes nothing", turn_id=self._reader.turn.id)
+            scope["extensions"][ABORT_EXTENSION]["abort"]()
+
+        with _Line(
             send,
             ping_seconds=self._ping_seconds,
             slow_reader_seconds=self._slow_reader_seconds,
             wake=self._reader.wake,
-            disconnect=lambda: self._disconnect(scope),
-        )
-        try:
-            with line:
-                await line.send(
-                    {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-                )
-                await self._follow(line)
-        finally:
-            leaving.cancel()
-            self._reader.close()
+            disconnect=disconnect,
+        ) as line:
+            await line.send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            await self._write_turn(line)
 
-    async def _follow(self, line: "_Line") -> None:
+    async def _write_turn(self, line: "_Line") -> None:
         reader = self._reader
         while reader.is_open:
             if events := reader.take():
@@ -96,15 +104,6 @@ class TurnResponse(Response):
                 await line.ping()
             else:
                 await reader.wait()
-
-    async def _leave_with_client(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._reader.close()
-
-    def _disconnect(self, scope: Scope) -> None:
-        _log.info("disconnected a reader that takes nothing", turn_id=self._reader.turn.id)
-        scope["extensions"][ABORT_EXTENSION]["abort"]()
 
 
 class _Line:

@@ -28,7 +28,7 @@ async def read_answer(
         UpstreamTruncated: The stream ended before the answer was whole.
     """
     answer = _Answer(deadlines)
-    parts = response.aiter_bytes()
+    parts = _received(response)
     with suppress(*TRANSPORT_ERRORS):
         async for received in parts:
             if chunks := answer.feed(received):
@@ -40,6 +40,13 @@ async def read_answer(
                 break
     if not answer.is_whole:
         raise UpstreamTruncated if answer.has_begun else UpstreamError("The model's backend sent no answer.")
+
+
+def _received(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body as it arrives; past the layers of httpx that decode it, where there is nothing to decode."""
+    if "Content-Encoding" in response.headers or not isinstance(response.stream, httpx.AsyncByteStream):
+        return response.aiter_bytes()
+    return aiter(response.stream)
 
 
 async def _read_to_the_end(parts: AsyncIterator[bytes]) -> None:

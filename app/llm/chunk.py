@@ -1,7 +1,7 @@
 """One event of a completion stream: its JSON as it came, and the few fields of it that the service needs."""
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -10,7 +10,7 @@ from app.errors import UpstreamError
 _FAILED_FINISHES = frozenset({"abort", "error"})
 
 
-class Chunk(NamedTuple):
+class Chunk(msgspec.Struct, frozen=True, gc=False):
     """A chunk to relay, with what was read out of it."""
 
     data: bytes
@@ -25,12 +25,12 @@ class Chunk(NamedTuple):
     """The extra chunk of `stream_options.include_usage`, whose `choices` are empty."""
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: Any = None
     finish_reason: Any = None
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
     usage: Any = None
     error: Any = None
@@ -59,12 +59,13 @@ def parse_chunk(data: bytes) -> Chunk:
     if finish_reason in _FAILED_FINISHES:
         raise UpstreamError
     delta = choice.delta if isinstance(choice.delta, dict) else {}
+    content = _text(delta.get("content"))
     return Chunk(
         data,
-        content=_text(delta.get("content")),
-        has_content=any(value for name, value in delta.items() if name != "role"),
-        finish_reason=finish_reason or None,
-        usage=usage,
+        content,
+        bool(content) or any(value for name, value in delta.items() if name != "role"),
+        finish_reason or None,
+        usage,
     )
 
 

@@ -37,6 +37,7 @@ class Turn:
         self.journalled = 0
         """How many of them have been written down."""
         self._readers = 0
+        self._loop = asyncio.get_running_loop()
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -62,7 +63,7 @@ class Turn:
 
     def changed(self) -> asyncio.Future[None]:
         """Done with the next event or the end."""
-        waiting = asyncio.get_running_loop().create_future()
+        waiting = self._loop.create_future()
         self._waiting.append(waiting)
         return waiting
 
