@@ -5,7 +5,6 @@ the last of them as its id: Redis refuses an entry that is written twice, and a 
 of the last event that it has. The end has the greatest id there is, so Redis refuses anything after it, too.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from app.models import LOST, TurnEnd, TurnStatus
+from app.packing import pack, unpack
 from app.store import keys
 from app.store.faults import redis_faults
 from app.store.script import Call, Script
@@ -107,7 +107,7 @@ class TurnJournal:
         """
         async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
             for turn_id, (last, events) in batches.items():
-                pipeline.xadd(keys.events(turn_id), {"z": _pack(events)}, id=f"{last}-0", nomkstream=True)
+                pipeline.xadd(keys.events(turn_id), {"z": pack(events)}, id=f"{last}-0", nomkstream=True)
             answers = await pipeline.execute(raise_on_error=False)
         return {
             turn_id
@@ -191,7 +191,7 @@ def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], *, have:
     has_begun = False
     for entry_id, fields in entries:
         if b"z" in fields:
-            batch = _unpack(fields[b"z"])
+            batch = unpack(fields[b"z"])
             fresh = int(entry_id.partition(b"-")[0]) - have - len(events)
             if fresh > len(batch):
                 # Redis has lost what came before, as in a failover: nothing is told out of order.
@@ -203,16 +203,6 @@ def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], *, have:
         elif b"begun" in fields:
             has_begun = True
     return Journalled(events, end, has_begun or bool(events))
-
-
-def _pack(events: Sequence[bytes]) -> bytes:
-    # A small window: with its defaults a compressor takes 256 KB.
-    compressor = zlib.compressobj(level=1, wbits=-12, memLevel=5)
-    return compressor.compress(b"\n".join(events)) + compressor.flush()
-
-
-def _unpack(packed: bytes) -> list[bytes]:
-    return zlib.decompress(packed, wbits=-12).split(b"\n")
 
 
 def _is_refused_id(error: Exception) -> bool:

@@ -6,9 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from app.models import TurnEnd
-
-MAX_BATCH = 256
-"""How many events a reader is given at once: one that is far behind catches up in several writes."""
+from app.turns.event_log import EventLog
 
 
 class Turn:
@@ -31,7 +29,7 @@ class Turn:
         """Whether its status is out: from then on it fails in the stream."""
         self.trimmed = 0
         """How many older messages its prompt lacks; only its owner knows."""
-        self.events: list[bytes] = []
+        self.events = EventLog()
         self.is_read_elsewhere = False
         """Whether its journal has readers on other processes."""
         self.journalled = 0
@@ -47,7 +45,7 @@ class Turn:
     def publish(self, events: list[bytes]) -> None:
         """Hand events to every reader, together."""
         self.has_begun = True
-        self.events += events
+        self.events.extend(events)
         self._wake()
 
     def close(self, end: TurnEnd) -> None:
@@ -104,8 +102,8 @@ class Reader:
         self._waiting: asyncio.Future[None] | None = None
 
     def take(self) -> list[bytes]:
-        """The next events, those that are there in one list; none: there is nothing new."""
-        events = self.turn.events[self.position : self.position + MAX_BATCH]
+        """The next events; none: there is nothing new yet."""
+        events = self.turn.events.after(self.position)
         self.position += len(events)
         return events
 

@@ -10,7 +10,7 @@ from app.turns.turn import Turn
 
 _INTERVAL_SECONDS = 0.04
 _SECONDS_A_TURN = 0.01
-_MAX_SECONDS = 1.0
+_MAX_SECONDS = 2.0
 """How long what nobody reads elsewhere may wait: only where this process dies it is missed. With every turn
 that is running it waits longer, so that Redis gets some 100 entries a second, however many there are."""
 _PAUSE_SECONDS = 0.5
@@ -69,7 +69,7 @@ class JournalWriter:
         Two writes of one turn may be under way at once, one with the events of the other and more: Redis
         takes either both, or the longer one alone.
         """
-        batches = {turn.id: (len(turn.events), turn.events[turn.journalled :]) for turn in turns}
+        batches = {turn.id: (len(turn.events), turn.events.all_after(turn.journalled)) for turn in turns}
         refused = set(batches)
         for turn in turns:
             self.forget(turn)

@@ -1,12 +1,10 @@
 """The journal, on fakeredis: written once, read from any place, and closed for good."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from app.models import TurnEnd
-from app.store.journal import Place, TurnJournal, _pack, _unpack
+from app.store.journal import Place, TurnJournal
 
 WHOLE = TurnEnd("complete")
 LOST = TurnEnd("interrupted", "generation_lost", "gone")
@@ -113,8 +111,3 @@ async def test_an_erased_journal_that_had_ended_leaves_no_key(
     await journal.close("t1", WHOLE)
     await journal.erase(["t1", "unknown"], LOST)
     assert await fake_redis.keys("*") == []
-
-
-@given(st.lists(st.binary(min_size=1).filter(lambda event: b"\n" not in event), min_size=1))
-def test_events_are_packed_without_loss(events: list[bytes]) -> None:
-    assert _unpack(_pack(events)) == events
