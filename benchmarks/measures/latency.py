@@ -1,6 +1,6 @@
 """What is added to the time to the first token and to the gap between tokens."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from benchmarks.effort import Effort, Values
 from benchmarks.load import Received, ask_all, read_all
@@ -17,40 +17,59 @@ _EVERYBODY = ("direct", "nginx", "service", "recipe", "litellm")
 
 
 async def _time_to_first_token(stage: Stage, peer: Peer, effort: Effort) -> Values:
-    streams = int(_ARRIVALS_A_SECOND * effort.arrival_seconds)
-    async with peer.start(stage) as server:
-        await warm_up(server)
-
-        async def measure() -> Values:
-            opened = await ask_all(
-                server.address,
-                [server.request(_FIRST_TOKEN) for _ in range(streams)],
-                interval_seconds=1 / _ARRIVALS_A_SECOND,
-                is_stamped=True,
-            )
-            answers = await read_all(opened, tokens=_FIRST_TOKEN.tokens, seconds=LONGEST_SECONDS)
-            waits = [(answer.arrivals[0][1] - answer.asked_at) / 1e6 for answer in answers]
-            return {"p50 ms": quantile(waits, 0.5), "p99 ms": quantile(waits, 0.99)}
-
-        return await effort.hold(server.pid, measure)
+    return await _delays(
+        stage,
+        peer,
+        effort,
+        _FIRST_TOKEN,
+        streams=int(_ARRIVALS_A_SECOND * effort.arrival_seconds),
+        interval_seconds=1 / _ARRIVALS_A_SECOND,
+        delays_of=_wait,
+    )
 
 
 async def _gap(stage: Stage, peer: Peer, effort: Effort) -> Values:
+    return await _delays(
+        stage,
+        peer,
+        effort,
+        _GAP,
+        streams=_GAP_STREAMS,
+        interval_seconds=1.07 / _GAP_STREAMS,
+        delays_of=_added_gaps,
+    )
+
+
+async def _delays(
+    stage: Stage,
+    peer: Peer,
+    effort: Effort,
+    question: Question,
+    *,
+    streams: int,
+    interval_seconds: float,
+    delays_of: Callable[[Received], Iterator[float]],
+) -> Values:
     async with peer.start(stage) as server:
         await warm_up(server)
 
         async def measure() -> Values:
             opened = await ask_all(
                 server.address,
-                [server.request(_GAP) for _ in range(_GAP_STREAMS)],
-                interval_seconds=1.07 / _GAP_STREAMS,
+                [server.request(question) for _ in range(streams)],
+                interval_seconds=interval_seconds,
                 is_stamped=True,
             )
-            answers = await read_all(opened, tokens=_GAP.tokens, seconds=LONGEST_SECONDS)
-            added = [gap for answer in answers for gap in _added_gaps(answer)]
-            return {"p50 ms": quantile(added, 0.5), "p99 ms": quantile(added, 0.99)}
+            answers = await read_all(opened, tokens=question.tokens, seconds=LONGEST_SECONDS)
+            delays = [delay for answer in answers for delay in delays_of(answer)]
+            return {"p50 ms": quantile(delays, 0.5), "p99 ms": quantile(delays, 0.99)}
 
         return await effort.hold(server.pid, measure)
+
+
+def _wait(answer: Received) -> Iterator[float]:
+    """How many milliseconds the first token took."""
+    yield (answer.arrivals[0][1] - answer.asked_at) / 1e6
 
 
 def _added_gaps(answer: Received) -> Iterator[float]:
