@@ -19,7 +19,12 @@ ServiceError
 │   ├── MethodNotAllowed
 │   ├── ContextLengthExceeded
 │   └── UpstreamRejected
+├── AuthenticationError          type authentication_error: the credential does not do
+│   ├── InvalidApiKey
+│   └── Forbidden
 ├── RateLimitError               type rate_limit_error: the same request may pass later
+│   ├── RateLimited
+│   ├── TooManyTurns
 │   └── UpstreamRateLimited
 └── ServerError                  type server_error: the request was fine
     ├── InternalError
@@ -37,9 +42,19 @@ ServiceError
 The HTTP status of each stands in `app.api.errors`: nothing below the API knows of HTTP.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
+
+
+class Quota(NamedTuple):
+    """How many turns a user may start, in a window of time."""
+
+    limit: int
+    window_seconds: int
+    remaining: int
+    reset_seconds: int
+    """Until the next window."""
 
 
 class ServiceError(Exception):
@@ -50,6 +65,7 @@ class ServiceError(Exception):
         param: The request's field that is at fault.
         turn_id: The turn that is meant, where there is one.
         retry_after: Whole seconds after which a retry makes sense, where somebody has said so.
+        quota: What the user may still ask for, where that is limited.
     """
 
     code: ClassVar[str]
@@ -63,11 +79,13 @@ class ServiceError(Exception):
         param: str | None = None,
         turn_id: str | None = None,
         retry_after: int | None = None,
+        quota: Quota | None = None,
     ) -> None:
         self.message = message or self.default_message
         self.param = param
         self.turn_id = turn_id
         self.retry_after = retry_after
+        self.quota = quota
         super().__init__(self.message)
 
 
@@ -160,8 +178,32 @@ class UpstreamRejected(RequestError):
     default_message = "The model's backend rejected the request."
 
 
+class AuthenticationError(ServiceError):
+    type = "authentication_error"
+
+
+class InvalidApiKey(AuthenticationError):
+    code = "invalid_api_key"
+    default_message = "This service wants a valid key or token: Authorization: Bearer …"
+
+
+class Forbidden(AuthenticationError):
+    code = "forbidden"
+    default_message = "The key or token is not for this user."
+
+
 class RateLimitError(ServiceError):
     type = "rate_limit_error"
+
+
+class RateLimited(RateLimitError):
+    code = "rate_limited"
+    default_message = "This user has started as many turns as a minute may have."
+
+
+class TooManyTurns(RateLimitError):
+    code = "too_many_turns"
+    default_message = "This user has as many turns running as there may be at once."
 
 
 class UpstreamRateLimited(RateLimitError):

@@ -1,7 +1,8 @@
 """Composes the application: what is opened here is closed here, in the reverse order."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import anyio
 import httpx
@@ -10,15 +11,21 @@ from redis.asyncio import Redis
 
 from app.api import chat, probes, users
 from app.api.errors import add_error_handlers
-from app.api.middleware import BodyLimitMiddleware, RequestIdMiddleware
+from app.api.middleware import add_middleware
 from app.llm.client import LLMClient, open_http_client
 from app.llm.deadlines import TimeLimits
+from app.observability.logging import log_unhandled
+from app.observability.loop_lag import measured_loop_lag
+from app.observability.metrics import Metrics
 from app.observability.readiness import Prober
+from app.observability.tracing import Tracing
+from app.security.authenticator import open_authenticator
 from app.settings import Settings
 from app.store.connection import open_redis
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
-from app.store.running import RunningTurns
+from app.store.owners import TurnOwners
+from app.store.running import RunningTurns, UserLimits
 from app.turns.engine import TurnEngine
 
 
@@ -32,9 +39,12 @@ def create_app(
         transport: In place of the one that talks to the backend over the network.
         redis: In place of a client for `redis_url`; it is closed with the application.
     """
+    metrics = Metrics()
+    tracing = Tracing(settings.otel_exporter_otlp_endpoint, backend_url=settings.llm_base_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(log_unhandled)
         limits = TimeLimits(
             connect=settings.llm_connect_timeout_seconds,
             first_token=settings.llm_first_token_timeout_seconds,
@@ -49,23 +59,34 @@ def create_app(
                 limits=limits,
                 transport=transport,
             ) as http,
+            aclosing(tracing),
+            open_authenticator(settings) as authenticator,
         ):
             # Longer than an owner may try to store a turn: until then a closed one is known as such.
             closed_seconds = 2 * settings.resume_ttl_seconds + 60
             history = HistoryRepository(store, closed_seconds=closed_seconds)
             llm = LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens)
+            owners = TurnOwners(store)
             engine = TurnEngine(
                 llm=llm,
                 history=history,
                 running=RunningTurns(
                     store,
+                    owner=owners.own_id,
                     # The rest of the time is for the sweep that finds what has lapsed.
                     lease_seconds=settings.turn_lease_seconds * 2 / 3,
                     closed_seconds=closed_seconds,
                     history_ttl_seconds=settings.history_ttl_seconds,
                     history_max_messages=settings.history_max_messages,
+                    limits=UserLimits(
+                        at_once=settings.max_active_turns_per_user,
+                        a_minute=settings.rate_limit_turns_per_minute,
+                    ),
                 ),
+                owners=owners,
                 journal=TurnJournal(store, ttl_seconds=settings.resume_ttl_seconds),
+                metrics=metrics,
+                tracing=tracing,
                 system_prompt=None if settings.system_prompt == "none" else settings.system_prompt,
                 max_tokens=settings.llm_max_tokens,
                 max_active_turns=settings.max_active_turns,
@@ -76,10 +97,17 @@ def create_app(
             )
             app.state.settings = settings
             app.state.engine = engine
-            app.state.reader_slots = anyio.Semaphore(settings.max_readers)
+            app.state.authenticator = authenticator
+            app.state.metrics = metrics
+            app.state.reader_slots = slots = anyio.Semaphore(settings.max_readers)
             app.state.history = history
             app.state.prober = Prober({"llm": llm.probe, "redis": history.probe})
-            async with engine.run():
+            metrics.watch(
+                active_turns=lambda: engine.active_turns,
+                readers=lambda: settings.max_readers - slots.value,
+                journal_lag_seconds=lambda: engine.journal_lag_seconds,
+            )
+            async with engine.run(), measured_loop_lag(metrics.loop_lag_seconds):
                 yield
 
     app = FastAPI(
@@ -89,11 +117,10 @@ def create_app(
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=tracing.of_requests(),
     )
     add_error_handlers(app)
-    # The last one added is the outermost: also a body that is too large has a request id.
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestIdMiddleware)
+    add_middleware(app, settings)
     app.include_router(chat.router)
     app.include_router(users.router)
     app.include_router(probes.router)

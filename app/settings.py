@@ -18,9 +18,13 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.asyncio import ConnectionPool
 
+from app.names import is_name
+
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 
 _MAX_SECONDS = 7 * 86400
+_MIN_SECRET_BYTES = 32
+"""RFC 7518, 3.2: a key of HS256 is at least as long as its hash."""
 
 
 class SettingsError(Exception):
@@ -37,12 +41,17 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _backend_url(value: str) -> str:
+def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
         raise ValueError("expected a URL that begins with http:// or https:// and names a host")
+    return value
+
+
+def _backend_url(value: str) -> str:
+    parts = urlsplit(_http_url(value))
     try:
-        parts.hostname.encode("idna")
+        (parts.hostname or "").encode("idna")
     except UnicodeError:
         raise ValueError("expected a host's name with labels of 1 to 63 characters") from None
     if parts.username is not None:
@@ -65,6 +74,31 @@ def _redis_url(value: str) -> str:
 
 def _url(parse: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(lambda value: parse(value) if value else value)
+
+
+def _api_key(value: str) -> str:
+    key, bound, user_id = value.partition("=")
+    if not re.fullmatch(r"[A-Za-z0-9._~-]{16,}", key):
+        raise ValueError("expected keys of 16 or more of A-Z a-z 0-9 . _ ~ -, comma-separated")
+    if bound and not is_name(user_id):
+        raise ValueError("expected key=user_id, or a key alone")
+    return value
+
+
+def _api_keys(value: Any) -> Any:
+    return tuple(map(_api_key, _comma_separated(value))) if isinstance(value, str) else value
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"\*|https?://[^/\s]+", value) for value in values):
+        raise ValueError("expected origins such as https://app.example.com, without a path, or *")
+    return values
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value().encode()) < _MIN_SECRET_BYTES:
+        raise ValueError(f"expected at least {_MIN_SECRET_BYTES} bytes")
+    return value
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
@@ -137,6 +171,27 @@ class Settings(BaseSettings):
     max_message_chars: int = Field(32_000, ge=1)
     """Longest message."""
 
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_api_keys)] = ()
+    """Who may call: `key`, or `key=user_id` for a key bound to a user, comma-separated; unset: anybody."""
+    jwt_secret: Annotated[SecretStr, AfterValidator(_secret)] = SecretStr("")
+    """Bearer JWTs are signed with it (HS256); `sub` is the user."""
+    jwt_jwks_url: Annotated[str, _url(_http_url)] = ""
+    """Where the public keys of the tokens' issuer are."""
+    jwt_audience: str = ""
+    """That a token has to be for; unset: whichever."""
+    jwt_issuer: str = ""
+    """That a token has to be from; unset: whichever."""
+    metrics_need_key: bool = False
+    """Whether `/metrics` wants a key or token, too."""
+    docs_need_key: bool = False
+    """Whether `/docs` and `/openapi.json` want a key or token, too."""
+    rate_limit_turns_per_minute: int = Field(0, ge=0)
+    """How many turns a user may start in a minute, over all replicas; 0: any number."""
+    max_active_turns_per_user: int = Field(4, ge=0)
+    """How many turns of a user may run at once, over all replicas; 0: any number."""
+    cors_origins: Annotated[CommaSeparated, AfterValidator(_origins)] = ()
+    """Origins whose pages may call from a browser, comma-separated; `*`: all."""
+
     app_host: str = "127.0.0.1"
     """Address to listen on."""
     app_port: int = Field(8000, ge=0, le=65535)
@@ -147,6 +202,8 @@ class Settings(BaseSettings):
         Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
     ] = "info"
     """Least severity that is logged."""
+    otel_exporter_otlp_endpoint: Annotated[str, _url(_http_url)] = ""
+    """Where traces go, by OTLP over HTTP; unset: nowhere."""
     log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = "auto"
     """`json`, `console`, or by whether a terminal is there."""
 
@@ -168,6 +225,29 @@ class Settings(BaseSettings):
         if self.llm_base_url and "llm_model" not in self.model_fields_set:
             raise ValueError("LLM_MODEL: expected the model's name, as LLM_BASE_URL is set")
         return self
+
+    @model_validator(mode="after")
+    def _credentials_fit_together(self) -> Self:
+        if self.jwt_secret.get_secret_value() and self.jwt_jwks_url:
+            raise ValueError("JWT_SECRET: expected to be unset, as JWT_JWKS_URL is set")
+        if (self.metrics_need_key or self.docs_need_key) and self.is_open:
+            raise ValueError(
+                "METRICS_NEED_KEY, DOCS_NEED_KEY: expected API_KEYS, JWT_SECRET or JWT_JWKS_URL to be set"
+            )
+        if len(self.users_by_key) < len(self.api_keys):
+            raise ValueError("API_KEYS: expected each key once")
+        return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may call."""
+        return not (self.api_keys or self.jwt_secret.get_secret_value() or self.jwt_jwks_url)
+
+    @property
+    def users_by_key(self) -> dict[str, str | None]:
+        """To an API key the user that it is bound to, if it is."""
+        parts = (key.get_secret_value().partition("=") for key in self.api_keys)
+        return {key: user_id or None for key, _, user_id in parts}
 
     @property
     def models(self) -> frozenset[str]:

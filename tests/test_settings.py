@@ -48,3 +48,44 @@ def test_settings_are_frozen() -> None:
 def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLM_API_KEY", "sk-canary")
     assert "sk-canary" not in repr(load_settings())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("API_KEYS", "too-short"),
+        ("API_KEYS", "a-key-with-16-chars!"),
+        ("API_KEYS", "a-key-with-16-chars="),
+        ("API_KEYS", "a-key-with-16-chars=a/b"),
+        ("API_KEYS", "a-key-with-16-chars,a-key-with-16-chars=alice"),
+        ("JWT_SECRET", "short"),
+        ("JWT_JWKS_URL", "issuer.test/keys"),
+        ("METRICS_NEED_KEY", "true"),
+        ("CORS_ORIGINS", "https://app.test/"),
+        ("RATE_LIMIT_TURNS_PER_MINUTE", "-1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+    ],
+)
+def test_what_would_let_in_the_wrong_ones_or_nobody_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=rf"^{variable}.*: .*expected") as error:
+        load_settings()
+    if variable in {"API_KEYS", "JWT_SECRET"}:
+        assert value not in str(error.value)
+
+
+def test_keys_may_be_bound_to_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", "a-key-with-16-chars=alice, another-key-of-16")
+    settings = load_settings()
+    assert settings.users_by_key == {"a-key-with-16-chars": "alice", "another-key-of-16": None}
+    assert not settings.is_open
+    assert "a-key-with-16-chars" not in repr(settings)
+
+
+def test_tokens_have_one_kind_of_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", "x" * 32)
+    monkeypatch.setenv("JWT_JWKS_URL", "https://issuer.test/keys")
+    with pytest.raises(SettingsError, match="JWT_SECRET"):
+        load_settings()

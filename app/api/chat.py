@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from app import errors
 from app.api.dependencies import (
+    CallerDep,
     EngineDep,
     FollowTurn,
     IdempotencyKey,
@@ -57,6 +58,8 @@ _STREAM = {
             errors.InvalidJson,
             errors.ContextLengthExceeded,
             errors.UpstreamRejected,
+            errors.InvalidApiKey,
+            errors.Forbidden,
             errors.TurnNotFound,
             errors.RequestTimeout,
             errors.ConversationBusy,
@@ -66,6 +69,8 @@ _STREAM = {
             errors.ValidationFailed,
             errors.IdempotencyKeyReused,
             errors.ModelNotAllowed,
+            errors.RateLimited,
+            errors.TooManyTurns,
             errors.UpstreamRateLimited,
             errors.InternalError,
             errors.UpstreamError,
@@ -81,6 +86,7 @@ async def start_turn(
     *,
     request: Request,
     body: ChatRequest,
+    caller: CallerDep,
     engine: EngineDep,
     settings: SettingsDep,
     slot: ReaderSlotDep,
@@ -88,6 +94,7 @@ async def start_turn(
     idempotency_key: IdempotencyKey,
 ) -> Response:
     """Ask a question; the answer is streamed as Server-Sent Events and kept in the conversation."""
+    caller.require(body.user_id)
     question = _question(body, settings, idempotency_key)
     slot.take()
     reader = await _unless_client_leaves(request, engine.start(question))
@@ -103,11 +110,13 @@ async def start_turn(
         204: {"description": "The terminal event has been received; there is nothing more to come."},
         **openapi_responses(
             errors.InvalidLastEventId,
+            errors.InvalidApiKey,
             errors.TurnNotFound,
             errors.TurnExpired,
             errors.ValidationFailed,
             errors.InternalError,
             errors.HistoryUnavailable,
+            errors.UpstreamUnavailable,
             errors.Overloaded,
         ),
     },
@@ -115,6 +124,7 @@ async def start_turn(
 async def follow_turn(
     *,
     turn_id: str,
+    caller: CallerDep,
     engine: EngineDep,
     slot: ReaderSlotDep,
     follow: FollowTurn,
@@ -127,18 +137,23 @@ async def follow_turn(
     if place == "end":
         return Response(status_code=204)
     slot.take()
-    return follow(await engine.follow(turn_id, place))
+    return follow(await engine.follow(turn_id, place, only_of=caller.user_id))
 
 
 @router.delete(
     "/chat/{turn_id}",
     responses=openapi_responses(
-        errors.TurnNotFound, errors.ValidationFailed, errors.InternalError, errors.HistoryUnavailable
+        errors.InvalidApiKey,
+        errors.TurnNotFound,
+        errors.ValidationFailed,
+        errors.InternalError,
+        errors.HistoryUnavailable,
+        errors.UpstreamUnavailable,
     ),
 )
-async def stop_turn(turn_id: str, engine: EngineDep) -> StoppedTurn:
+async def stop_turn(turn_id: str, caller: CallerDep, engine: EngineDep) -> StoppedTurn:
     """Stop a running turn; the answer comes once it has stopped. A turn that has ended stays as it is."""
-    return StoppedTurn(turn_id=turn_id, status=await engine.stop(turn_id))
+    return StoppedTurn(turn_id=turn_id, status=await engine.stop(turn_id, only_of=caller.user_id))
 
 
 async def _unless_client_leaves(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:

@@ -11,7 +11,9 @@ from pydantic import WithJsonSchema
 from app.api.schemas import Name
 from app.api.sse import TurnResponse
 from app.errors import Overloaded, UnsupportedMediaType, ValidationFailed
+from app.observability.metrics import Metrics
 from app.observability.readiness import Prober
+from app.security.caller import Caller
 from app.settings import Settings
 from app.store.history import HistoryRepository
 from app.turns.engine import TurnEngine
@@ -35,8 +37,21 @@ async def _history(request: Request) -> HistoryRepository:
     return cast(HistoryRepository, request.app.state.history)
 
 
+async def _metrics(request: Request) -> Metrics:
+    return cast(Metrics, request.app.state.metrics)
+
+
 async def _prober(request: Request) -> Prober:
     return cast(Prober, request.app.state.prober)
+
+
+async def _caller(request: Request) -> Caller:
+    return cast(Caller, request.state.caller)
+
+
+async def _own_user_id(user_id: Annotated[Name, Path()], caller: "CallerDep") -> str:
+    caller.require(user_id)
+    return user_id
 
 
 def _request_id(request: Request) -> str:
@@ -110,12 +125,15 @@ async def _follow(request: Request) -> Callable[[Reader], TurnResponse]:
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
+CallerDep = Annotated[Caller, Depends(_caller)]
 EngineDep = Annotated[TurnEngine, Depends(_engine)]
 HistoryDep = Annotated[HistoryRepository, Depends(_history)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
 ProberDep = Annotated[Prober, Depends(_prober)]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 ReaderSlotDep = Annotated[ReaderSlot, Depends(_reader_slot)]
 FollowTurn = Annotated[Callable[[Reader], TurnResponse], Depends(_follow)]
 """Answers with the stream that a reader reads."""
-UserId = Annotated[Name, Path()]
+UserId = Annotated[str, Depends(_own_user_id)]
+"""Of the path; the caller may speak for this user."""
 ConversationId = Annotated[Name, Path()]

@@ -1,7 +1,7 @@
 """From an error to what the client sees of it: the status, the headers and the one body."""
 
 from collections.abc import Mapping
-from http import HTTPMethod
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 import msgspec
@@ -13,7 +13,8 @@ from starlette.routing import Match
 
 from app import errors
 from app.api.schemas import ErrorBody
-from app.errors import ServiceError
+from app.errors import Quota, ServiceError
+from app.observability.metrics import Metrics
 
 STATUS: Mapping[type[ServiceError], int] = {
     errors.InvalidHttp: 400,
@@ -21,6 +22,8 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.ContextLengthExceeded: 400,
     errors.UpstreamRejected: 400,
     errors.InvalidLastEventId: 400,
+    errors.InvalidApiKey: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.TurnNotFound: 404,
     errors.ConversationNotFound: 404,
@@ -33,6 +36,8 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.ValidationFailed: 422,
     errors.ModelNotAllowed: 422,
     errors.IdempotencyKeyReused: 422,
+    errors.RateLimited: 429,
+    errors.TooManyTurns: 429,
     errors.UpstreamRateLimited: 429,
     errors.InternalError: 500,
     errors.UpstreamError: 502,
@@ -97,17 +102,38 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _defect)
 
 
-def _respond(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
-    request_id: str = request.state.request_id
+def error_response(
+    error: ServiceError, request_id: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The whole answer to a request that failed."""
     status = STATUS[type(error)]
-    retry_after = error.retry_after or (_RETRY_AFTER_SECONDS if status in _RETRYABLE else None)
-    extra = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    extra = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+    if retry_after := error.retry_after or (_RETRY_AFTER_SECONDS if status in _RETRYABLE else None):
+        extra["Retry-After"] = str(retry_after)
+    if status == HTTPStatus.UNAUTHORIZED:
+        extra["WWW-Authenticate"] = "Bearer"
+    if error.quota is not None:
+        extra |= quota_headers(error.quota)
     return Response(
         error_json(error, request_id),
         status_code=status,
         media_type="application/json",
-        headers={**(headers or {}), **extra, "X-Request-Id": request_id, "Cache-Control": "no-store"},
+        headers={**(headers or {}), **extra},
     )
+
+
+def quota_headers(quota: Quota) -> Mapping[str, str]:
+    """RateLimit and RateLimit-Policy as draft-ietf-httpapi-ratelimit-headers-10 has them."""
+    return {
+        "RateLimit-Policy": f'"turns";q={quota.limit};w={quota.window_seconds}',
+        "RateLimit": f'"turns";r={quota.remaining};t={quota.reset_seconds}',
+    }
+
+
+def _respond(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
+    metrics: Metrics = request.app.state.metrics
+    metrics.request_errors.labels(error.code).inc()
+    return error_response(error, request.state.request_id, headers)
 
 
 async def _service_error(request: Request, error: Exception) -> Response:

@@ -3,15 +3,30 @@
 import asyncio
 import re
 import uuid
+from collections.abc import Container
 from contextlib import suppress
 
 import structlog
+from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import error_response
+from app.errors import ServiceError
+from app.security.authenticator import Authenticator
+from app.settings import Settings
 
 BODY_SECONDS = 10.0
 """Within which a request's body has to arrive."""
+
+_HEADERS_TAKEN = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-Id")
+_HEADERS_GIVEN = (
+    *("X-Request-Id", "X-Turn-Id", "Location", "X-History-Trimmed"),
+    *("Retry-After", "RateLimit", "RateLimit-Policy"),
+)
+"""What a page of another origin may send, and read."""
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _DISCARD_SECONDS = 2.0
@@ -43,6 +58,32 @@ class RequestIdMiddleware:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             await self._app(scope, receive, send_with_id)
+
+
+class AuthenticationMiddleware:
+    """Lets nobody past without a credential where one is wanted: before anything of a request is read."""
+
+    def __init__(self, app: ASGIApp, *, open_paths: Container[str]) -> None:
+        """Guard an application.
+
+        Args:
+            app: It finds the caller in the request's state.
+            open_paths: Those that anybody may ask for.
+        """
+        self._app = app
+        self._open_paths = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._open_paths:
+            authenticator: Authenticator = scope["app"].state.authenticator
+            try:
+                caller = await authenticator.caller(Headers(scope=scope).getlist("authorization"))
+            except ServiceError as error:
+                scope["app"].state.metrics.request_errors.labels(error.code).inc()
+                await error_response(error, scope["state"]["request_id"])(scope, receive, send)
+                return
+            scope["state"]["caller"] = caller
+        await self._app(scope, receive, send)
 
 
 class BodyLimitMiddleware:
@@ -98,3 +139,25 @@ async def _discard(receive: Receive) -> None:
                 received += len(message.get("body", b""))
                 if not message.get("more_body", False):
                     return
+
+
+def add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Put it all around the application. The last one is the outermost: every answer has a request id."""
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(AuthenticationMiddleware, open_paths=_open_paths(settings))
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=_HEADERS_TAKEN,
+            expose_headers=_HEADERS_GIVEN,
+        )
+    app.add_middleware(RequestIdMiddleware)
+
+
+def _open_paths(settings: Settings) -> frozenset[str]:
+    """What anybody may ask for."""
+    metrics = () if settings.metrics_need_key else ("/metrics",)
+    docs = () if settings.docs_need_key else ("/docs", "/docs/oauth2-redirect", "/openapi.json")
+    return frozenset({"/", "/health", "/ready", *metrics, *docs})

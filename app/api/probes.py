@@ -1,13 +1,14 @@
-"""`/health` and `/ready`, for whoever restarts the process or sends it traffic."""
+"""`/health`, `/ready` and `/metrics`, for whoever restarts the process, sends it traffic or watches it."""
 
 from typing import Literal
 
 from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.api.dependencies import EngineDep, ProberDep
+from app.api.dependencies import EngineDep, MetricsDep, ProberDep
 from app.api.errors import openapi_responses
 from app.api.schemas import Health, Readiness
-from app.errors import ValidationFailed
+from app.errors import InvalidApiKey, ValidationFailed
 
 Status = Literal["ready", "not_ready", "draining"]
 
@@ -38,3 +39,16 @@ async def ready(
     if status != "ready":
         response.status_code = 503
     return Readiness(status=status, checks=dict(found))
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {"description": "Prometheus's text format", "content": {"text/plain": {}}},
+        **openapi_responses(InvalidApiKey),
+    },
+)
+async def metrics(metrics: MetricsDep) -> Response:
+    """What is counted and timed, for Prometheus."""
+    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,22 +1,12 @@
 """Requests and answers as the OpenAPI description shows them."""
 
-import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.models import TurnStatus
+from app.names import MAX_NAME_CHARS, check_name
 from app.observability.readiness import Check
-
-_MAX_NAME_CHARS = 128
-
-
-def _plain_name(value: str) -> str:
-    if any(unicodedata.category(char) == "Cc" for char in value):
-        raise ValueError("expected no control characters")
-    if "/" in value or value in {".", ".."}:
-        raise ValueError("expected no '/', and neither '.' nor '..'")
-    return value
 
 
 def _not_blank(value: str) -> str:
@@ -29,10 +19,10 @@ Name = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=_MAX_NAME_CHARS,
+        max_length=MAX_NAME_CHARS,
         json_schema_extra={"pattern": r"^[^/\x00-\x1f\x7f-\x9f]*$", "not": {"enum": [".", ".."]}},
     ),
-    AfterValidator(_plain_name),
+    AfterValidator(check_name),
 ]
 StopSequence = Annotated[str, Field(min_length=1)]
 

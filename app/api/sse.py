@@ -11,11 +11,11 @@ from sse_starlette.sse import AppStatus
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.errors import error_json
+from app.api.errors import error_json, quota_headers
 from app.errors import InvalidLastEventId, error_for
 from app.models import TurnEnd
 from app.timer import LazyTimer
-from app.turns.turn import Reader, Turn
+from app.turns.turn import Reader
 
 # Importing the library makes it end every stream as soon as the server is asked to stop; here the server
 # stops only after its turns have ended.
@@ -58,7 +58,7 @@ class TurnResponse(Response):
         self.background = None
         # As an attribute of the class it would be the type of the route's errors, too.
         self.media_type = "text/event-stream"
-        self.init_headers(_headers(reader.turn))
+        self.init_headers(_headers(reader))
         self._reader = reader
         self._request_id = request_id
         self._ping_seconds = ping_seconds
@@ -160,13 +160,15 @@ class _Line:
         self._wake()
 
 
-def _headers(turn: Turn) -> Mapping[str, str]:
+def _headers(reader: Reader) -> Mapping[str, str]:
+    turn = reader.turn
     return {
         "X-Turn-Id": turn.id,
         "Location": f"/chat/{turn.id}",
         "Cache-Control": "no-store, no-transform",
         "X-Accel-Buffering": "no",
         **({"X-History-Trimmed": str(turn.trimmed)} if turn.trimmed else {}),
+        **(quota_headers(reader.quota) if reader.quota is not None else {}),
     }
 
 

@@ -19,7 +19,13 @@ router = APIRouter(
     prefix="/users/{user_id}",
     tags=["users"],
     responses=openapi_responses(
-        errors.NotFound, errors.ValidationFailed, errors.InternalError, errors.HistoryUnavailable
+        errors.InvalidApiKey,
+        errors.Forbidden,
+        errors.NotFound,
+        errors.ValidationFailed,
+        errors.InternalError,
+        errors.HistoryUnavailable,
+        errors.UpstreamUnavailable,
     ),
 )
 

@@ -11,6 +11,7 @@ import aiohttp
 import anyio
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app.errors import ContextLengthExceeded
 from app.llm.answer import read_answer
@@ -27,6 +28,8 @@ from app.llm.failures import (
     unanswered,
 )
 
+_trace_context = TraceContextTextMapPropagator()
+"""Passes `traceparent` on, and no baggage: what a client puts there is not the backend's."""
 _REJECTIONS = frozenset({400, 422})
 _REJECTION_SECONDS = 2.0
 _MAX_REJECTION_BYTES = 64 * 1024
@@ -196,9 +199,12 @@ class LLMClient:
         return read_rejection(body.replace(key.encode(), b"") if key else body)
 
     async def _post(self, body: dict[str, Any]) -> httpx.Response:
+        headers: dict[str, str] = {}
+        _trace_context.inject(headers)
         try:
             return await self._http.send(
-                self._http.build_request("POST", "/chat/completions", json=body), stream=True
+                self._http.build_request("POST", "/chat/completions", json=body, headers=headers),
+                stream=True,
             )
         except TRANSPORT_ERRORS as error:
             raise unanswered(error) from error

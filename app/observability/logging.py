@@ -1,14 +1,18 @@
 """Structured logs on standard error, ours and the libraries' alike; no message text at any level."""
 
+import asyncio
 import logging
 import sys
-from typing import Literal
+import traceback
+from typing import Any, Literal, TextIO
 
 import stamina.instrumentation
 import structlog
-from structlog.typing import Processor
+from structlog.typing import ExcInfo, Processor
 
 from app.observability.storms import StormFilter
+
+_log = structlog.get_logger()
 
 _CHATTY = {
     # They log what passes through them: chunks, prompts, URLs.
@@ -17,6 +21,8 @@ _CHATTY = {
     "httpcore": logging.WARNING,
     "aiohttp": logging.WARNING,
     "redis": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "opentelemetry": logging.WARNING,
     "asyncio": logging.WARNING,
     # It tells of its own start and stop what the service says in its own words.
     "uvicorn": logging.WARNING,
@@ -63,8 +69,29 @@ def configure_logging(*, level: str, log_format: Literal["auto", "json", "consol
     stamina.instrumentation.set_on_retry_hooks([])
 
 
+def log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what failed where nobody was waiting; asyncio's own line has the exception's text."""
+    _log.error("something failed unseen", what=context["message"], exc_info=context.get("exception"))
+
+
 def _renderers(*, is_console: bool) -> list[Processor]:
     if is_console:
-        # Tracebacks without the values of variables: those hold what users wrote.
-        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [structlog.dev.ConsoleRenderer(exception_formatter=_write_where_it_failed)]
+    return [structlog.processors.ExceptionRenderer(_where_it_failed), structlog.processors.JSONRenderer()]
+
+
+def _write_where_it_failed(out: TextIO, exc_info: ExcInfo) -> None:
+    out.write("\n" + _where_it_failed(exc_info))
+
+
+def _where_it_failed(exc_info: ExcInfo) -> str:
+    """A traceback without values and without the exceptions' texts: both may hold what users wrote."""
+    parts: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None:
+        kind = type(error)
+        parts.insert(
+            0, "".join(traceback.format_tb(error.__traceback__)) + f"{kind.__module__}.{kind.__qualname__}"
+        )
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nwhich led to\n\n".join(parts)

@@ -108,6 +108,7 @@ class HistoryRepository:
                     keys.conversations(user_id),
                     keys.closed(user_id, running_id),
                     keys.recent_turns(user_id, conversation_id),
+                    keys.active_turns(user_id),
                 ],
                 args=[conversation_id, running_id, _encode(end), self._closed_seconds],
             )

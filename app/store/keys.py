@@ -43,6 +43,16 @@ def request(user_id: str, digest: str) -> str:
     return f"{_user(user_id)}:request:{digest}"
 
 
+def active_turns(user_id: str) -> str:
+    """A ZSET: the user's running turns by the end of their lease; it bounds how many there are at once."""
+    return f"{_user(user_id)}:active-turns"
+
+
+def started_turns(user_id: str) -> str:
+    """A STRING: how many turns the user has started in this minute."""
+    return f"{_user(user_id)}:started-turns"
+
+
 def record(turn_id: str) -> str:
     """A HASH: whose turn it is and, once it has ended, its status."""
     return f"{_turn(turn_id)}:record"

@@ -1,7 +1,6 @@
 """The running turn of each conversation: who may write its end, and until when."""
 
-import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -9,6 +8,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.errors import Quota, RateLimited, TooManyTurns
 from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
 from app.store.faults import redis_faults
@@ -25,19 +25,27 @@ _encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
 
 
-class TurnAddress(NamedTuple):
-    """Where a running turn is found."""
-
-    user_id: str
-    conversation_id: str
-    turn_id: str
-
-
 class Start(NamedTuple):
     """What came of an attempt to start a turn; `turn_id` is the other turn, where there is one."""
 
     outcome: Literal["started", "attached", "reused", "busy", "lapsed", "interrupting"]
     turn_id: str = ""
+    lease_until_ms: int = 0
+    quota: Quota | None = None
+    """What the user may still start, where that is limited."""
+
+
+class UserLimits(NamedTuple):
+    """How many turns a user may have, over all replicas; 0: any number."""
+
+    at_once: int
+    a_minute: int
+
+    def quota(self, started: int, left_ms: int) -> Quota | None:
+        """What is left of a minute in which so many turns were started, and which lasts so long yet."""
+        if not self.a_minute:
+            return None
+        return Quota(self.a_minute, 60, self.a_minute - started, max(1, -(-left_ms // 1000)))
 
 
 class Lease(NamedTuple):
@@ -70,37 +78,44 @@ class RunningTurns:
         self,
         redis: Redis,
         *,
+        owner: str,
         lease_seconds: float,
         closed_seconds: float,
         history_ttl_seconds: int,
         history_max_messages: int,
+        limits: UserLimits,
     ) -> None:
         """Use a client that somebody else closes.
 
         Args:
             redis: With answers as bytes.
+            owner: The id of this process, by which others reach the owner of a turn.
             lease_seconds: How long a turn stays its owner's without a renewal.
             closed_seconds: For how long a turn is known to be closed, and is not closed again.
             history_ttl_seconds: A conversation untouched for so long is forgotten; 0: never.
             history_max_messages: Above it the oldest turns are dropped.
+            limits: Of one user.
         """
         self._redis = redis
-        self._owner = secrets.token_hex(8)
+        self._owner = owner
         self._lease_ms = int(lease_seconds * 1000)
         self._closed_seconds = int(closed_seconds)
         self._history_ttl_seconds = history_ttl_seconds
         self._history_max_messages = history_max_messages
+        self._limits = limits
         self._start = Script(redis, "start_turn")
         self._renew = Script(redis, "renew_turn")
         self._finish = Script(redis, "finish_turn")
         self._abandon = Script(redis, "abandon_turn")
-        self._mark_reader = Script(redis, "mark_reader")
-        self._stop = Script(redis, "stop_turn")
 
     async def start(self, turn: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> Start:
         """Take the conversation for this turn, or say why not.
 
         A running turn that may be interrupted, or has no reader, is asked to stop; the caller tries again.
+
+        Raises:
+            RateLimited: The user has started as many turns as this minute may have.
+            TooManyTurns: The user has as many running as there may be at once.
         """
         async with redis_faults():
             outcome, *rest = await self._start(
@@ -108,6 +123,8 @@ class RunningTurns:
                     keys.running(turn.user_id, turn.conversation_id),
                     keys.request(turn.user_id, turn.request),
                     keys.conversations(turn.user_id),
+                    keys.active_turns(turn.user_id),
+                    keys.started_turns(turn.user_id),
                 ],
                 args=[
                     turn.turn_id,
@@ -118,16 +135,27 @@ class RunningTurns:
                     turn.conversation_id,
                     self._history_ttl_seconds,
                     keys.OWNER_CHANNELS,
+                    self._limits.at_once,
+                    self._limits.a_minute,
                     "owner",
                     self._owner,
                     *_fields(turn),
                 ],
             )
-            if outcome == b"started":
-                # So that a process that looks for lapsed leases finds it.
-                await self._redis.zadd(keys.RUNNING_TURNS, {turn.turn_id: int(rest[0])})
-                return Start("started")
+        if outcome == b"started":
+            until, started, left_ms = map(int, rest)
+            return Start("started", lease_until_ms=until, quota=self._limits.quota(started, left_ms))
+        if outcome == b"limited":
+            quota = self._limits.quota(self._limits.a_minute, int(rest[0]))
+            raise RateLimited(quota=quota, retry_after=quota and quota.reset_seconds)
+        if outcome == b"too many":
+            raise TooManyTurns
         return Start(outcome.decode(), *(part.decode() for part in rest))
+
+    async def announce(self, turn_id: str, lease_until_ms: int) -> None:
+        """Let a process that looks for lapsed leases find a turn that has been started."""
+        async with redis_faults():
+            await self._redis.zadd(keys.RUNNING_TURNS, {turn_id: lease_until_ms})
 
     async def find_request(self, turn: TurnRecord, *, fingerprint: str) -> Start | None:
         """What a request with this turn's Idempotency-Key has started before, if it has."""
@@ -167,6 +195,7 @@ class RunningTurns:
                         [
                             keys.running(turn.user_id, turn.conversation_id),
                             keys.closed(turn.user_id, turn.turn_id),
+                            keys.active_turns(turn.user_id),
                         ],
                         [turn.turn_id, self._lease_ms, int(has_reader)],
                     )
@@ -221,6 +250,7 @@ class RunningTurns:
                     keys.messages(turn.user_id, turn.conversation_id),
                     keys.conversations(turn.user_id),
                     keys.recent_turns(turn.user_id, turn.conversation_id),
+                    keys.active_turns(turn.user_id),
                 ],
                 args=[
                     turn.turn_id,
@@ -247,42 +277,12 @@ class RunningTurns:
                     keys.request(turn.user_id, turn.request),
                     keys.conversations(turn.user_id),
                     keys.messages(turn.user_id, turn.conversation_id),
+                    keys.active_turns(turn.user_id),
                 ],
                 args=[turn.turn_id, turn.conversation_id, int(only_if_lapsed)],
             )
         found: Literal["alive", "read", "unread"] = outcome.decode()
         return found
-
-    async def mark_readers(self, turns: Sequence[TurnAddress], *, seconds: float) -> None:
-        """Tell the owners of turns that readers are here, for this long."""
-        async with redis_faults():
-            await self._mark_reader.call_all(
-                [
-                    Call(
-                        [keys.running(turn.user_id, turn.conversation_id)],
-                        [turn.turn_id, int(seconds * 1000), keys.OWNER_CHANNELS],
-                    )
-                    for turn in turns
-                ]
-            )
-
-    async def stop(self, turn: TurnAddress, reason: Literal["stopped", "interrupted"]) -> None:
-        """Ask the turn's owner to stop it; the first to ask says what for."""
-        async with redis_faults():
-            await self._stop(
-                keys=[keys.running(turn.user_id, turn.conversation_id)],
-                args=[turn.turn_id, reason, keys.OWNER_CHANNELS],
-            )
-
-    async def notices(self) -> AsyncGenerator[str, None]:
-        """The ids of this process's turns of which others ask something now; a renewal tells what.
-
-        A notice may be lost: whatever it was for is found by the next renewal.
-        """
-        async with redis_faults(), self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(f"{keys.OWNER_CHANNELS}{self._owner}")
-            async for message in channel.listen():
-                yield message["data"].decode()
 
 
 _DESCRIBED = ("turn_id", "message", "model", "created_at", "request")

@@ -29,19 +29,22 @@ class Answer:
         counted = (self._usage or {}).get("prompt_tokens")
         return counted if isinstance(counted, int) and counted > 0 else None
 
+    def usage(self, *, prompt_tokens: float) -> dict[str, Any]:
+        """As the backend has counted, else estimated."""
+        return self._usage or _estimate(prompt_tokens, text_tokens(_text(self._content)))
+
     def message(
         self, *, turn_id: str, model: str, status: TurnStatus, prompt_tokens: float
     ) -> AssistantMessage:
-        """The answer as it is kept; its usage is estimated where the backend sent none."""
-        content = _text(self._content)
+        """The answer as it is kept."""
         return AssistantMessage(
-            content=content,
+            content=_text(self._content),
             turn_id=turn_id,
             created_at=now_rfc3339(),
             status=status,
             model=model,
             finish_reason=self.finish_reason,
-            usage=self._usage or _estimate(prompt_tokens, text_tokens(content)),
+            usage=self.usage(prompt_tokens=prompt_tokens),
             usage_estimated=self._usage is None,
         )
 

@@ -4,6 +4,7 @@ import structlog
 
 from app.llm.chunk import parse_chunk
 from app.models import LOST, TurnEnd, TurnRecord, UserMessage
+from app.observability.metrics import Metrics
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns
 from app.turns.answer import Answer
@@ -18,9 +19,10 @@ class TurnCloser:
     Every method raises HistoryUnavailable where Redis does not do its part in time.
     """
 
-    def __init__(self, running: RunningTurns, journal: TurnJournal) -> None:
+    def __init__(self, running: RunningTurns, journal: TurnJournal, metrics: Metrics) -> None:
         self._running = running
         self._journal = journal
+        self._metrics = metrics
 
     async def abandon(self, turn: TurnRecord, end: TurnEnd, *, only_if_lapsed: bool = False) -> None:
         """Leave nothing of a start behind; a reader elsewhere that waits for its status is told the end."""
@@ -71,4 +73,5 @@ class TurnCloser:
         if closing.end is not None:
             await self._journal.close(turn.turn_id, closing.end)
             await self._running.forget(turn.turn_id)
+            self._metrics.turns.labels(closing.end.status, closing.end.code or "").inc()
             _log.warning("closed a turn whose owner is gone", turn_id=turn.turn_id)

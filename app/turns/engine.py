@@ -13,6 +13,7 @@ from app.errors import (
     HistoryUnavailable,
     InvalidLastEventId,
     Overloaded,
+    RateLimitError,
     RequestError,
     ServiceError,
     TurnExpired,
@@ -21,10 +22,13 @@ from app.errors import (
 )
 from app.llm.client import LLMClient
 from app.models import Question, TurnRecord, TurnStatus, failed, now_rfc3339
+from app.observability.metrics import Metrics
+from app.observability.tracing import Tracing
 from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
-from app.store.journal import TurnJournal
-from app.store.running import RunningTurns, TurnAddress
+from app.store.journal import JournalRecord, TurnJournal
+from app.store.owners import TurnAddress, TurnOwners
+from app.store.running import RunningTurns
 from app.turns.closer import TurnCloser
 from app.turns.eraser import ConversationEraser
 from app.turns.gate import ConversationGate
@@ -50,7 +54,10 @@ class TurnEngine:
         llm: LLMClient,
         history: HistoryRepository,
         running: RunningTurns,
+        owners: TurnOwners,
         journal: TurnJournal,
+        metrics: Metrics,
+        tracing: Tracing,
         system_prompt: str | None,
         max_tokens: int,
         max_active_turns: int,
@@ -62,7 +69,10 @@ class TurnEngine:
         self._llm = llm
         self._history = history
         self._running = running
+        self._owners = owners
         self._journal = journal
+        self._metrics = metrics
+        self._tracing = tracing
         self._prompts = PromptBuilder(llm.context_sizes, system_prompt=system_prompt, max_tokens=max_tokens)
         self._max_active_turns = max_active_turns
         self._status_wait_seconds = status_wait_seconds
@@ -74,11 +84,12 @@ class TurnEngine:
         self._take_backs: set[asyncio.Task[None]] = set()
         """Of starts that Redis may yet carry out; where they do not come to it, a short lease lapses."""
         self._writer = JournalWriter(journal)
-        self._tail = JournalTail(journal, running)
-        self._closer = TurnCloser(running, journal)
+        self._tail = JournalTail(journal, owners)
+        self._closer = TurnCloser(running, journal, metrics)
         self._keeper = TurnKeeper(
             self._generations,
             running=running,
+            owners=owners,
             tail=self._tail,
             grace_seconds=grace_seconds,
             lease_seconds=lease_seconds,
@@ -96,6 +107,16 @@ class TurnEngine:
         self.eraser = ConversationEraser(self._generations, history=history, journal=journal, running=running)
         self.is_draining = False
         self._hurry = asyncio.Event()
+
+    @property
+    def active_turns(self) -> int:
+        """How many turns this process runs."""
+        return len(self._generations)
+
+    @property
+    def journal_lag_seconds(self) -> float:
+        """For how long the oldest event waits to be journalled."""
+        return self._writer.lag_seconds
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -129,10 +150,10 @@ class TurnEngine:
         self._starting += 1
         try:
             async with request_deadline():
-                attached = await self._gate.enter(turn, question, closed_by=closed_by)
-                if attached is None:
-                    generation = await self._generation(turn, question)
-        except (RequestError, Draining, Overloaded):
+                start = await self._gate.enter(turn, question, closed_by=closed_by)
+                if start.outcome == "started":
+                    generation = await self._generation(turn, question, start.lease_until_ms)
+        except (RequestError, RateLimitError, Draining, Overloaded):
             raise  # nothing was begun
         except BaseException:
             # Redis may yet carry out what it was sent; nothing of that may stay.
@@ -140,61 +161,68 @@ class TurnEngine:
             raise
         finally:
             self._starting -= 1
-        if attached is not None:
-            return await self._attach(attached)
+        if start.outcome == "attached":
+            return await self._attach(start.turn_id)
         if self.is_draining:  # it has begun in the meantime
             self._take_back(turn)
             raise Draining
         reader = generation.turn.open_reader()
+        reader.quota = start.quota
         self._own(generation)
         return await self._with_status(generation, reader)
 
-    async def follow(self, turn_id: str, after: int = 0) -> Reader:
+    async def follow(self, turn_id: str, after: int = 0, *, only_of: str | None = None) -> Reader:
         """Read a turn from the event after this number, wherever it runs, and for a while after its end.
 
         Raises:
-            TurnNotFound: It is unknown.
+            TurnNotFound: It is unknown, or another user's than `only_of`.
             TurnExpired: Its events are no longer kept.
             InvalidLastEventId: It was whole, or stopped, before it came to that event.
         """
         if (generation := self._generations.get(turn_id)) is not None:
+            _require_owner(turn_id, generation.record, only_of)
             reader = generation.turn.open_reader(after)
+            self._metrics.follows.labels("here").inc()
         else:
             async with request_deadline():
                 record = await self._journal.record(turn_id)
                 if record is None:
                     raise TurnNotFound(turn_id=turn_id)
+                _require_owner(turn_id, record, only_of)
                 address = TurnAddress(record.user_id, record.conversation_id, turn_id)
                 if record.status is None:
-                    await self._running.mark_readers([address], seconds=READER_MARK_SECONDS)
+                    await self._owners.mark_readers([address], seconds=READER_MARK_SECONDS)
                 try:
                     reader = await self._tail.open_reader(address, after)
                 except TurnExpired:
                     raise _expired(turn_id, record.status) from None
+            self._metrics.follows.labels("elsewhere" if record.status is None else "ended").inc()
         end = reader.turn.end
         if end is not None and end.code is None and after > len(reader.turn.events):
             reader.close()
             raise InvalidLastEventId(turn_id=turn_id)
         return reader
 
-    async def stop(self, turn_id: str) -> TurnStatus:
+    async def stop(self, turn_id: str, *, only_of: str | None = None) -> TurnStatus:
         """Stop a turn, wherever it runs, and wait until it has ended; one that has ended stays as it is.
 
         Raises:
-            TurnNotFound: It is unknown.
+            TurnNotFound: It is unknown, or another user's than `only_of`.
             HistoryUnavailable: Whether it has stopped cannot be told.
         """
         if (generation := self._generations.get(turn_id)) is not None:
+            _require_owner(turn_id, generation.record, only_of)
             generation.cut(STOPS["stopped"])
             return await _status(generation.turn, _LAST_STORE_SECONDS)
         async with request_deadline():
             record = await self._journal.record(turn_id)
             if record is None:
                 raise TurnNotFound(turn_id=turn_id)
+            _require_owner(turn_id, record, only_of)
             if record.status is not None:
                 return record.status
             address = TurnAddress(record.user_id, record.conversation_id, turn_id)
-            await self._running.stop(address, "stopped")
+            await self._owners.stop(address, "stopped")
             reader = await self._tail.open_reader(address, 0)
         with reader:
             return await _status(reader.turn, self._lease_seconds + _LAST_STORE_SECONDS)
@@ -225,10 +253,11 @@ class TurnEngine:
             return Overloaded()
         return None
 
-    async def _generation(self, turn: TurnRecord, question: Question) -> Generation:
-        _, history = await asyncio.gather(
-            self._journal.create(turn.turn_id, turn.user_id, turn.conversation_id),
+    async def _generation(self, turn: TurnRecord, question: Question, lease_until_ms: int) -> Generation:
+        history, _, _ = await asyncio.gather(
             self._history.messages(turn.user_id, turn.conversation_id),
+            self._journal.create(turn.turn_id, turn.user_id, turn.conversation_id),
+            self._running.announce(turn.turn_id, lease_until_ms),
         )
         return Generation(
             Turn(turn.turn_id),
@@ -241,6 +270,8 @@ class TurnEngine:
             journal=self._journal,
             writer=self._writer,
             closer=self._closer,
+            metrics=self._metrics,
+            tracing=self._tracing,
             store_retry_seconds=self._store_retry_seconds,
         )
 
@@ -297,6 +328,12 @@ async def _status(turn: Turn, seconds: float) -> TurnStatus:
             return (await turn.ended()).status
     except TimeoutError:
         raise HistoryUnavailable from None
+
+
+def _require_owner(turn_id: str, record: TurnRecord | JournalRecord, user_id: str | None) -> None:
+    """Another user's turn is as good as none: nothing tells that there is one."""
+    if user_id is not None and record.user_id != user_id:
+        raise TurnNotFound(turn_id=turn_id)
 
 
 def _expired(turn_id: str, status: TurnStatus | None) -> TurnExpired:

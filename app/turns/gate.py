@@ -46,10 +46,8 @@ class ConversationGate:
         self._closer = closer
         self._sweeper = sweeper
 
-    async def enter(
-        self, turn: TurnRecord, question: Question, *, closed_by: ServiceError | None
-    ) -> str | None:
-        """Become the conversation's running turn, or give the turn that this request has started before.
+    async def enter(self, turn: TurnRecord, question: Question, *, closed_by: ServiceError | None) -> Start:
+        """Become the conversation's running turn, or find the turn that this request has started before.
 
         Args:
             turn: The one to start.
@@ -65,9 +63,9 @@ class ConversationGate:
             found = await self._try(turn, question, closed_by)
             match found.outcome:
                 case "started":
-                    return None
+                    return found
                 case "attached" if await self._has_come_to_be(turn, found.turn_id):
-                    return found.turn_id
+                    return found
                 case "reused":
                     raise IdempotencyKeyReused
                 case "busy" if not self._is_unread_here(found.turn_id):

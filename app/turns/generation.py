@@ -15,8 +15,11 @@ from app.errors import ContextLengthExceeded, HistoryUnavailable, InternalError,
 from app.llm.chunk import Chunk
 from app.llm.client import LLMClient
 from app.models import LOST, Message, Question, TurnEnd, TurnRecord, UserMessage, failed
+from app.observability.metrics import Metrics
+from app.observability.tracing import Tracing, describe_answer
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns
+from app.turns.account import TurnAccount
 from app.turns.answer import Answer
 from app.turns.closer import TurnCloser
 from app.turns.prompt import Prompt, PromptBuilder
@@ -47,6 +50,8 @@ class Generation:
         journal: TurnJournal,
         writer: JournalWriter,
         closer: TurnCloser,
+        metrics: Metrics,
+        tracing: Tracing,
         store_retry_seconds: float,
     ) -> None:
         self.turn = turn
@@ -62,6 +67,7 @@ class Generation:
         self._journal = journal
         self._writer = writer
         self._closer = closer
+        self._tracing = tracing
         self._store_retry_seconds = store_retry_seconds
         self._scope = anyio.CancelScope()
         self._is_relaying = True
@@ -71,6 +77,7 @@ class Generation:
         self._prompt: Prompt | None = None
         self._is_prompted = asyncio.Event()
         self._answer = Answer()
+        self._account = TurnAccount(record, metrics)
         self._last_chunk = b""
 
     async def wait_for_status(self, seconds: float) -> None:
@@ -125,6 +132,12 @@ class Generation:
         finally:
             self._writer.forget(self.turn)
             self.turn.close(failed(InternalError()))
+            assert self.turn.end is not None  # it is closed
+            self._account.ended(self.turn.end, self._answer.usage(prompt_tokens=self._prompt_tokens))
+
+    @property
+    def _prompt_tokens(self) -> float:
+        return self._prompt.tokens if self._prompt else 0
 
     async def _relay(self) -> TurnEnd:
         try:
@@ -166,13 +179,23 @@ class Generation:
         self._prompt = prompt
         self.turn.trimmed = prompt.trimmed
         self._is_prompted.set()
-        await self._llm.stream(prompt.completion, self._take, began=began)
+        with self._tracing.completion(prompt.completion.model, prompt.completion.max_tokens) as span:
+            await self._llm.stream(prompt.completion, self._take, began=began)
+            describe_answer(
+                span,
+                finish_reason=self._answer.finish_reason,
+                usage=self._answer.usage(prompt_tokens=prompt.tokens),
+            )
         if (counted := self._answer.prompt_tokens) is not None:
             self._prompts.learn(prompt, counted)
 
     def _take(self, chunks: list[Chunk]) -> None:
+        has_content = False
         for chunk in chunks:
             self._answer.take(chunk)
+            has_content = has_content or chunk.has_content
+        if has_content:
+            self._account.tokens_arrived()
         relayed = [c.data for c in chunks if self._question.include_usage or not c.is_usage_only]
         if relayed:
             self._last_chunk = relayed[-1]
@@ -227,7 +250,7 @@ class Generation:
                 turn_id=self.turn.id,
                 model=self.record.model,
                 status=self._end.status,
-                prompt_tokens=self._prompt.tokens if self._prompt else 0,
+                prompt_tokens=self._prompt_tokens,
             ),
             self._end,
         )

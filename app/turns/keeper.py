@@ -8,6 +8,7 @@ import structlog
 
 from app.errors import HistoryUnavailable, Interrupted
 from app.models import LOST, TurnEnd, failed
+from app.store.owners import TurnOwners
 from app.store.running import Lease, RunningTurns
 from app.turns.generation import Generation
 from app.turns.tail import JournalTail
@@ -35,6 +36,7 @@ class TurnKeeper:
         generations: Mapping[str, Generation],
         *,
         running: RunningTurns,
+        owners: TurnOwners,
         tail: JournalTail,
         grace_seconds: float,
         lease_seconds: float,
@@ -44,12 +46,14 @@ class TurnKeeper:
         Args:
             generations: The running ones by turn id, as they come and go.
             running: Where leases are.
+            owners: Where the owners of others' turns are told who reads here, and this process what they ask.
             tail: Which turns of others are read here.
             grace_seconds: A turn that nobody has read for so long is interrupted.
             lease_seconds: Without a renewal for so long a turn is closed by another process.
         """
         self._generations = generations
         self._running = running
+        self._owners = owners
         self._tail = tail
         self._grace_seconds = grace_seconds
         self._renewal_seconds = min(_MAX_RENEWAL_SECONDS, lease_seconds / _RENEWALS_A_LEASE)
@@ -99,7 +103,7 @@ class TurnKeeper:
         )
 
     async def _heed_notices(self) -> None:
-        async with aclosing(self._running.notices()) as turn_ids:
+        async with aclosing(self._owners.notices()) as turn_ids:
             async for turn_id in turn_ids:
                 self.touch(turn_id)
 
@@ -122,7 +126,7 @@ class TurnKeeper:
 
     async def _mark_readers(self) -> None:
         if turns := self._tail.read_turns():
-            await self._running.mark_readers(turns, seconds=READER_MARK_SECONDS)
+            await self._owners.mark_readers(turns, seconds=READER_MARK_SECONDS)
 
     def _new(self) -> list[str]:
         """The turns that have only the short lease of their start yet."""

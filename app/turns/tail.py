@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from app.errors import TurnExpired
 from app.models import LOST
 from app.store.journal import Journalled, Place, TurnJournal
-from app.store.running import RunningTurns, TurnAddress
+from app.store.owners import TurnAddress, TurnOwners
 from app.turns.tasks import repeat
 from app.turns.turn import Reader, Turn
 
@@ -24,9 +24,9 @@ class _Mirror:
 class JournalTail:
     """Follows all journals that have readers on this process with one command at a time."""
 
-    def __init__(self, journal: TurnJournal, running: RunningTurns) -> None:
+    def __init__(self, journal: TurnJournal, owners: TurnOwners) -> None:
         self._journal = journal
-        self._running = running
+        self._owners = owners
         self._mirrors: dict[str, _Mirror] = {}
         self._has_mirrors = asyncio.Event()
 
@@ -87,7 +87,7 @@ class JournalTail:
             self._has_mirrors.clear()
         # Readers on yet another process say again that they are there, in a moment.
         if gone := [mirror.address for mirror in left if mirror.turn.end is None]:
-            await self._running.mark_readers(gone, seconds=0)
+            await self._owners.mark_readers(gone, seconds=0)
 
 
 def _update(mirror: Turn, journalled: Journalled) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from app.errors import Quota
 from app.models import TurnEnd
 from app.turns.event_log import EventLog
 
@@ -99,6 +100,8 @@ class Reader:
         self.position = after
         """The number of the last event that it has."""
         self.is_open = True
+        self.quota: Quota | None = None
+        """What its user may still start; told to whoever has started the turn."""
         self._waiting: asyncio.Future[None] | None = None
 
     def take(self) -> list[bytes]:

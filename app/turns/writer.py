@@ -26,6 +26,12 @@ class JournalWriter:
         """What is to be written, and since when."""
         self._has_work = asyncio.Event()
 
+    @property
+    def lag_seconds(self) -> float:
+        """For how long the oldest of what is to be written has waited."""
+        now = _now()
+        return now - min(self._waiting.values(), default=now)
+
     def note(self, turn: Turn) -> None:
         """Something has been published in this turn."""
         if turn not in self._waiting:

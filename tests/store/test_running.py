@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from app.errors import HistoryUnavailable
 from app.models import TurnEnd
 from app.store import keys
-from app.store.running import RunningTurns, TurnAddress
+from app.store.owners import TurnAddress, TurnOwners
+from app.store.running import RunningTurns
 from tests.store.turns import ANSWER_AT, running_turns, turn, turn_messages
 
 KEY = "chat:{user}:messages:default"
@@ -123,17 +124,19 @@ async def test_a_turn_without_readers_makes_way_and_its_owner_is_told(running: R
     assert (await running.renew([(turn("t1"), False)]))[0].stop == "interrupted"
 
 
-async def test_a_reader_elsewhere_is_a_reader(running: RunningTurns) -> None:
+async def test_a_reader_elsewhere_is_a_reader(running: RunningTurns, fake_redis: Redis) -> None:
     await start(running, "t1")
     await running.renew([(turn("t1"), False)])
-    await running.mark_readers([TurnAddress("user", "default", "t1")], seconds=5)
+    await TurnOwners(fake_redis).mark_readers([TurnAddress("user", "default", "t1")], seconds=5)
     assert await start(running, "t2") == "busy"
     assert (await running.renew([(turn("t1"), False)]))[0].has_remote_reader
 
 
-async def test_the_first_to_ask_says_what_a_turn_is_stopped_for(running: RunningTurns) -> None:
+async def test_the_first_to_ask_says_what_a_turn_is_stopped_for(
+    running: RunningTurns, fake_redis: Redis
+) -> None:
     await start(running, "t1")
-    await running.stop(TurnAddress("user", "default", "t1"), "stopped")
+    await TurnOwners(fake_redis).stop(TurnAddress("user", "default", "t1"), "stopped")
     await running.start(turn("t2"), fingerprint="", may_interrupt=True)
     assert (await running.renew([(turn("t1"), True)]))[0].stop == "stopped"
 

@@ -3,18 +3,22 @@
 from redis.asyncio import Redis
 
 from app.models import AssistantMessage, TurnRecord, UserMessage
-from app.store.running import RunningTurns
+from app.store.running import RunningTurns, UserLimits
 
 ANSWER_AT = "2026-01-01T00:00:00.000Z"
 
 
-def running_turns(redis: Redis, *, ttl_seconds: int = 60, max_messages: int = 100) -> RunningTurns:
+def running_turns(
+    redis: Redis, *, ttl_seconds: int = 60, max_messages: int = 100, at_once: int = 0, a_minute: int = 0
+) -> RunningTurns:
     return RunningTurns(
         redis,
+        owner="owner",
         lease_seconds=10,
         closed_seconds=300,
         history_ttl_seconds=ttl_seconds,
         history_max_messages=max_messages,
+        limits=UserLimits(at_once=at_once, a_minute=a_minute),
     )
 
 

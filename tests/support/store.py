@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
 from app.embedded.store import embedded_store
@@ -31,6 +32,14 @@ async def frozen(url: str) -> AsyncIterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def protected_store(data_dir: Path, password: str) -> Iterator[str]:
+    """A store that wants a password, which is in its URL."""
+    with embedded_store(data_dir) as url, BlockingRedis.from_url(url) as redis:
+        redis.config_set("requirepass", password)
+        yield url.replace("redis://", f"redis://:{password}@")
 
 
 class Store:

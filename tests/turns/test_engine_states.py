@@ -18,10 +18,13 @@ from app.errors import ConversationBusy, TurnNotFound
 from app.llm.client import LLMClient, open_http_client
 from app.llm.deadlines import TimeLimits
 from app.models import Question
+from app.observability.metrics import Metrics
+from app.observability.tracing import Tracing
 from app.store import keys
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
-from app.store.running import RunningTurns
+from app.store.owners import TurnOwners
+from app.store.running import RunningTurns, UserLimits
 from app.turns.engine import TurnEngine
 from app.turns.turn import Reader
 from tests.support.chunks import DONE, chunk, event
@@ -70,13 +73,23 @@ class Process:
     """One engine on the shared store, that can be killed."""
 
     def __init__(self, redis: Redis, http: httpx.AsyncClient) -> None:
+        owners = TurnOwners(redis)
         self.engine = TurnEngine(
             llm=LLMClient(http, limits=LIMITS, context_tokens=4096),
             history=HistoryRepository(redis, closed_seconds=300),
             running=RunningTurns(
-                redis, lease_seconds=10, closed_seconds=300, history_ttl_seconds=0, history_max_messages=1000
+                redis,
+                owner=owners.own_id,
+                lease_seconds=10,
+                closed_seconds=300,
+                history_ttl_seconds=0,
+                history_max_messages=1000,
+                limits=UserLimits(at_once=0, a_minute=0),
             ),
+            owners=owners,
             journal=TurnJournal(redis, ttl_seconds=300),
+            metrics=Metrics(),
+            tracing=Tracing("", backend_url="http://backend.test/v1"),
             system_prompt=None,
             max_tokens=100,
             max_active_turns=1000,

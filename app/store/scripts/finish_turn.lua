@@ -1,5 +1,5 @@
 -- Append both messages of a turn and release its conversation in one step, once, however often it is repeated.
--- KEYS: running, closed, messages, conversations, recent turns
+-- KEYS: running, closed, messages, conversations, recent turns, active turns
 -- ARGV: turn id, the turn's end, whether it must have lapsed (1 or 0), seconds to keep the mark `closed`,
 --       conversation, messages to keep at most, seconds to keep them (0: for ever), user message, assistant message
 -- Returns {'closed', its end}, {'alive'} or {'lost'}.
@@ -21,6 +21,7 @@ end
 -- The mark comes after the messages: a script that fails half-way keeps what it has written so far.
 redis.call('RPUSH', KEYS[3], ARGV[8], ARGV[9])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
+redis.call('ZREM', KEYS[6], ARGV[1])
 -- An owner that was taken for dead before its turn was known to have begun has lost the conversation, not the turn.
 if running[1] == ARGV[1] then
   redis.call('DEL', KEYS[1])

@@ -1,0 +1,27 @@
+"""How late the event loop is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import Histogram
+
+_INTERVAL_SECONDS = 0.25
+
+
+@asynccontextmanager
+async def measured_loop_lag(lag_seconds: Histogram) -> AsyncIterator[None]:
+    """Measure meanwhile."""
+    measuring = asyncio.create_task(_measure(lag_seconds), name="loop lag")
+    try:
+        yield
+    finally:
+        measuring.cancel()
+
+
+async def _measure(lag_seconds: Histogram) -> None:
+    now = asyncio.get_running_loop().time
+    while True:
+        due = now() + _INTERVAL_SECONDS
+        await asyncio.sleep(_INTERVAL_SECONDS)
+        lag_seconds.observe(max(0, now() - due))

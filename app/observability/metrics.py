@@ -1,0 +1,97 @@
+"""What is counted and timed, for Prometheus. No label names a user, a turn or a conversation."""
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+_FIRST_TOKEN_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_GAP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30)
+_TURN_BUCKETS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class Metrics:
+    """The metrics of one application, in a registry of their own. Times are in seconds."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.turns = Counter(
+            "chat_turns",
+            "Turns that have ended, by how and, where they failed, by the error's code.",
+            ["outcome", "code"],
+            registry=self.registry,
+        )
+        self.turn_seconds = Histogram(
+            "chat_turn_duration_seconds",
+            "From the start of a turn until it is stored.",
+            registry=self.registry,
+            buckets=_TURN_BUCKETS,
+        )
+        self.first_token_seconds = Histogram(
+            "chat_time_to_first_token_seconds",
+            "From the start of a turn to its first token.",
+            registry=self.registry,
+            buckets=_FIRST_TOKEN_BUCKETS,
+        )
+        self.gap_seconds = Histogram(
+            "chat_time_between_tokens_seconds",
+            "Between what arrives of an answer; tokens that arrive together count as one.",
+            registry=self.registry,
+            buckets=_GAP_BUCKETS,
+        )
+        self.tokens = Counter(
+            "chat_tokens",
+            "Tokens of prompts (input) and answers (output), estimated where the backend counts none.",
+            ["direction"],
+            registry=self.registry,
+        )
+        self.follows = Counter(
+            "chat_follows",
+            "Readers that came to a turn that had been started before, by where it runs.",
+            ["place"],
+            registry=self.registry,
+        )
+        self.request_errors = Counter(
+            "chat_request_errors",
+            "Requests answered with an error, by its code (history_unavailable: Redis, upstream_…: backend).",
+            ["code"],
+            registry=self.registry,
+        )
+        self.loop_lag_seconds = Histogram(
+            "chat_event_loop_lag_seconds",
+            "How much later than it should a timer of the event loop rings.",
+            registry=self.registry,
+            buckets=_LAG_BUCKETS,
+        )
+        self._active_turns = Gauge(
+            "chat_active_turns", "Turns that are running in this process.", registry=self.registry
+        )
+        self._readers = Gauge(
+            "chat_readers", "Streams that are open in this process.", registry=self.registry
+        )
+        self._journal_lag_seconds = Gauge(
+            "chat_journal_lag_seconds",
+            "For how long the oldest event waits to be written to its journal.",
+            registry=self.registry,
+        )
+
+    def watch(
+        self,
+        *,
+        active_turns: Callable[[], float],
+        readers: Callable[[], float],
+        journal_lag_seconds: Callable[[], float],
+    ) -> None:
+        """Look at these whenever somebody asks."""
+        self._active_turns.set_function(active_turns)
+        self._readers.set_function(readers)
+        self._journal_lag_seconds.set_function(journal_lag_seconds)

@@ -1,0 +1,106 @@
+"""Traces by OpenTelemetry's conventions for generative AI; off unless an endpoint is set.
+
+Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. FastAPI makes the server's span.
+No span holds what was asked or answered, and none an exception's text.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import NoOpTracer, Span, SpanKind, StatusCode, Tracer
+
+from app.errors import ServiceError
+
+_EXPORT_SECONDS = 5
+_PROBES = frozenset({"/health", "/ready", "/metrics"})
+
+
+class Tracing:
+    """Makes spans, and sends them by OTLP over HTTP where there is a collector."""
+
+    def __init__(self, endpoint: str, *, backend_url: str) -> None:
+        """Make spans for calls of this backend; whoever opens it closes it.
+
+        Args:
+            endpoint: The collector's base URL; empty: there is none. OpenTelemetry's other usual variables
+                count as well.
+            backend_url: As `LLM_BASE_URL`.
+        """
+        provider = _provider(endpoint) if endpoint else None
+        self._provider = provider
+        self._tracer: Tracer = provider.get_tracer("app") if provider is not None else NoOpTracer()
+        parts = urlsplit(backend_url)
+        self._server: dict[str, str | int] = {
+            "server.address": parts.hostname or "",
+            "server.port": parts.port or (443 if parts.scheme == "https" else 80),
+        }
+
+    def of_requests(self) -> TelemetryConfig:
+        """What FastAPI is to trace: a span a request, without the steps in between."""
+        return {
+            "tracer_provider": self._provider,
+            "tracing": self._provider is not None,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": lambda scope: scope.get("path") in _PROBES,
+        }
+
+    @contextmanager
+    def completion(self, model: str, max_tokens: int) -> Iterator[Span]:
+        """The span of one call of the backend; what is asked within carries its `traceparent`."""
+        with self._tracer.start_as_current_span(
+            f"chat {model}",
+            kind=SpanKind.CLIENT,
+            attributes={
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": "openai",
+                "gen_ai.request.model": model,
+                "gen_ai.request.max_tokens": max_tokens,
+                "gen_ai.output.type": "text",
+                **self._server,
+            },
+            # Its message might hold anything.
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except ServiceError as failure:
+                span.set_attribute("error.type", failure.code)
+                span.set_status(StatusCode.ERROR)
+                raise
+
+    async def aclose(self) -> None:
+        """Send what is left, for a while."""
+        if self._provider is not None:
+            await asyncio.to_thread(self._provider.shutdown)
+
+
+def describe_answer(span: Span, *, finish_reason: str | None, usage: Mapping[str, Any] | None) -> None:
+    """Note what became of a call."""
+    if finish_reason is not None:
+        span.set_attribute("gen_ai.response.finish_reasons", [finish_reason])
+    for attribute, field in (("input", "prompt_tokens"), ("output", "completion_tokens")):
+        count = (usage or {}).get(field)
+        if isinstance(count, int):
+            span.set_attribute(f"gen_ai.usage.{attribute}_tokens", count)
+
+
+def _provider(endpoint: str) -> TracerProvider:
+    provider = TracerProvider(
+        resource=Resource.create({SERVICE_NAME: "streaming-llm-chat"}), shutdown_on_exit=False
+    )
+    # https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_SECONDS)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider

@@ -1,0 +1,63 @@
+"""The trace of a turn, as a collector gets it."""
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from tests.live.conftest import Serve
+from tests.support.backend import Backend, Exchange
+from tests.support.collector import attributes, collecting
+from tests.support.sse import chat
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
+
+
+async def test_a_turn_is_a_servers_span_and_a_call_of_the_backend_within_it(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    with collecting() as collector:
+        async with serve(otel_exporter_otlp_endpoint=collector.url) as client:
+            client.headers["traceparent"] = TRACEPARENT
+            await chat(client, user_id=user)
+            await client.get("/health")
+        server, call = sorted(collector.spans, key=lambda span: span.kind)
+    assert (server.name, server.kind) == ("POST /chat", Span.SPAN_KIND_SERVER)
+    assert attributes(server)["http.response.status_code"] == 200
+    assert server.trace_id.hex() == call.trace_id.hex() == TRACE_ID
+    assert (call.name, call.kind) == ("chat test-model", Span.SPAN_KIND_CLIENT)
+    assert call.parent_span_id == server.span_id
+    found = attributes(call)
+    assert found["server.port"] == int(backend.url.rpartition(":")[2].removesuffix("/v1"))
+    del found["server.port"]
+    assert found == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "test-model",
+        "gen_ai.request.max_tokens": 1024,
+        "gen_ai.output.type": "text",
+        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.usage.input_tokens": found["gen_ai.usage.input_tokens"],
+        "gen_ai.usage.output_tokens": found["gen_ai.usage.output_tokens"],
+        "server.address": "127.0.0.1",
+    }
+    assert backend.completions[0].headers["traceparent"] == f"00-{TRACE_ID}-{call.span_id.hex()}-01"
+
+
+async def test_a_call_that_failed_says_with_which_code(serve: Serve, backend: Backend, user: str) -> None:
+    async def fail(exchange: Exchange) -> None:
+        await exchange.json(500, {"error": {"message": "secret words"}})
+
+    backend.script = fail
+    with collecting() as collector:
+        async with serve(otel_exporter_otlp_endpoint=collector.url) as client:
+            assert (await client.post("/chat", json={"user_id": user, "message": "Hi"})).status_code == 502
+        call = next(span for span in collector.spans if span.kind == Span.SPAN_KIND_CLIENT)
+    assert attributes(call)["error.type"] == "upstream_error"
+    assert call.status.code == Status.STATUS_CODE_ERROR
+    assert not call.events
+
+
+async def test_without_an_endpoint_nothing_is_passed_on(serve: Serve, backend: Backend, user: str) -> None:
+    async with serve() as client:
+        client.headers["traceparent"] = TRACEPARENT
+        await chat(client, user_id=user)
+    assert "traceparent" not in backend.completions[0].headers
