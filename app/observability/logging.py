@@ -22,7 +22,8 @@ _CHATTY = {
     "aiohttp": logging.WARNING,
     "redis": logging.WARNING,
     "urllib3": logging.WARNING,
-    "opentelemetry": logging.WARNING,
+    # Its warnings have the collector's path.
+    "opentelemetry": logging.ERROR,
     "asyncio": logging.WARNING,
     # It tells of its own start and stop what the service says in its own words.
     "uvicorn": logging.WARNING,
