@@ -21,6 +21,7 @@ class TurnAccount:
         self._began = time.monotonic()
         self._first_token_at: float | None = None
         self._last_token_at = self._began
+        self._has_ended = False
         self._log.info("a turn has started")
 
     def tokens_arrived(self) -> None:
@@ -34,7 +35,10 @@ class TurnAccount:
         self._last_token_at = now
 
     def ended(self, end: TurnEnd, usage: dict[str, Any] | None) -> None:
-        """The turn is over, stored or not."""
+        """The turn's readers have been told its end; it may be stored later than that, and counts once."""
+        if self._has_ended:
+            return
+        self._has_ended = True
         seconds = time.monotonic() - self._began
         self._metrics.turns.labels(end.status, end.code or "").inc()
         self._metrics.turn_seconds.observe(seconds)

@@ -131,9 +131,12 @@ class Generation:
             _log.exception("a turn failed by a defect", turn_id=self.turn.id)
         finally:
             self._writer.forget(self.turn)
-            self.turn.close(failed(InternalError()))
-            assert self.turn.end is not None  # it is closed
-            self._account.ended(self.turn.end, self._answer.usage(prompt_tokens=self._prompt_tokens))
+            self._close(failed(InternalError()))
+
+    def _close(self, end: TurnEnd) -> None:
+        self.turn.close(end)
+        assert self.turn.end is not None  # it is closed, if not by this end
+        self._account.ended(self.turn.end, self._answer.usage(prompt_tokens=self._prompt_tokens))
 
     @property
     def _prompt_tokens(self) -> float:
@@ -225,7 +228,7 @@ class Generation:
 
     def _stop_waiting(self) -> None:
         self._end = failed(HistoryUnavailable(), self._end.status)
-        self.turn.close(self._end)
+        self._close(self._end)
 
     async def _try_to_store(self) -> TurnEnd:
         # Setting up the retries costs as much as a command of Redis, and is hardly ever needed.

@@ -74,19 +74,18 @@ class JournalWriter:
 
         Two writes of one turn may be under way at once, one with the events of the other and more: Redis
         takes either both, or the longer one alone.
+
+        Raises:
+            HistoryUnavailable: All of them wait on.
         """
         batches = {turn.id: (len(turn.events), turn.events.all_after(turn.journalled)) for turn in turns}
-        refused = set(batches)
+        refused = await self._journal.append({id_: batch for id_, batch in batches.items() if batch[1]})
         for turn in turns:
-            self.forget(turn)
-        try:
-            refused = await self._journal.append({id_: batch for id_, batch in batches.items() if batch[1]})
-        finally:
-            for turn in turns:
-                if turn.id in refused:
+            if turn.id not in refused:
+                turn.journalled = max(turn.journalled, batches[turn.id][0])
+                self.forget(turn)
+                if turn.journalled < len(turn.events):  # more has come in the meantime
                     self.note(turn)
-                else:
-                    turn.journalled = max(turn.journalled, batches[turn.id][0])
         return refused
 
 

@@ -9,6 +9,7 @@ from tests.live.conftest import Serve
 from tests.support.backend import Backend
 from tests.support.chunks import DONE, chunk, event
 from tests.support.sse import chat
+from tests.support.store import frozen
 from tests.support.turns import Held, begin, follow, turn_of
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -87,3 +88,18 @@ async def test_the_process_and_its_event_loop_are_watched(serve: Serve) -> None:
         found = await scrape(client)
     assert of(found, "process_resident_memory_bytes") > 0
     assert of(found, "chat_journal_lag_seconds") == 0
+
+
+async def test_the_journal_lags_and_the_failure_counts_while_redis_is_away(
+    serve: Serve, backend: Backend, own_store: str, user: str
+) -> None:
+    backend.script = held = Held(event(chunk("Hel")))
+    async with serve(redis_url=own_store) as client:
+        mine = begin(client, user)
+        await anext(mine)
+        async with frozen(own_store):
+            held.go_on.set()
+            assert "history_unavailable" in [each async for each in mine][-1].data
+            found = await scrape(client)
+    assert of(found, "chat_journal_lag_seconds") > 5
+    assert of(found, "chat_turns_total", outcome="complete", code="history_unavailable") == 1
