@@ -107,12 +107,18 @@ class Server(uvicorn.Server):
         super().__init__(server_config(app))
         self._app = app
         self._grace_seconds = settings.shutdown_grace_seconds
+        self._is_open = settings.is_open
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
             _log.info("listening", url=_url(listener))
+        if self._is_open:
+            _log.warning(
+                "open to anybody: whoever reaches the port speaks for any user, "
+                "as none of API_KEYS, JWT_SECRET and JWT_JWKS_URL is set"
+            )
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -37,7 +37,6 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(level=settings.log_level, log_format=settings.log_format)
-        _warn_where_open(settings)
         _raise_descriptor_limit(settings)
         _calm_garbage_collector()
         _warn_of_unknown_hosts(settings)
@@ -50,14 +49,6 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201 - for the person who typed the command
         return _USAGE_ERROR
     return 0
-
-
-def _warn_where_open(settings: Settings) -> None:
-    if settings.is_open:
-        _log.warning(
-            "open to anybody: whoever reaches the port speaks for any user, "
-            "as none of API_KEYS, JWT_SECRET and JWT_JWKS_URL is set"
-        )
 
 
 def _raise_descriptor_limit(settings: Settings) -> None:

@@ -209,7 +209,8 @@ async def test_turns_whose_clients_vanish_and_come_back_elsewhere_are_each_kept_
 
     backend.script = script
     whole = {n: "".join(f"q{n}:{word} " for word in range(10)) for n in range(TURNS)}
-    async with serve(redis_url=own_store) as here, serve(redis_url=own_store) as elsewhere:
+    settings = {"redis_url": own_store, "max_active_turns_per_user": 0}
+    async with serve(**settings) as here, serve(**settings) as elsewhere:
         at_once = asyncio.Semaphore(40)
 
         async def visit(n: int) -> None:

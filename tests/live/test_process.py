@@ -168,13 +168,26 @@ async def test_a_turn_that_may_not_end_is_stored_and_its_reader_told(
 async def test_without_turns_a_signal_ends_it_at_once_and_quietly(
     tmp_path: Path, backend: Backend, valkey_url: str
 ) -> None:
+    key = "a-key-of-sixteen-characters"
+    async with started(
+        tmp_path, llm_base_url=backend.url, llm_model="m", redis_url=valkey_url, api_keys=key
+    ) as (service, _):
+        service.process.send_signal(signal.SIGINT)
+        assert await service.ended() == 0
+    assert {entry["level"] for entry in service.log} == {"info"}
+
+
+async def test_a_start_without_credentials_says_once_that_it_is_open(
+    tmp_path: Path, backend: Backend, valkey_url: str
+) -> None:
     async with started(tmp_path, llm_base_url=backend.url, llm_model="m", redis_url=valkey_url) as (
         service,
         _,
     ):
+        assert (await service.logged("open to anybody"))["level"] == "warning"
         service.process.send_signal(signal.SIGINT)
         assert await service.ended() == 0
-    assert {entry["level"] for entry in service.log} == {"info"}
+    assert [entry["level"] for entry in service.log].count("warning") == 1
 
 
 async def test_a_start_that_failed_while_the_store_was_away_delays_no_signal(
