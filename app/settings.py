@@ -73,7 +73,15 @@ def _redis_url(value: str) -> str:
 
 
 def _url(parse: Callable[[str], str]) -> AfterValidator:
-    return AfterValidator(lambda value: parse(value) if value else value)
+    def parse_if_set(value: str) -> str:
+        try:
+            return parse(value) if value else value
+        except ValueError as error:
+            # The standard library's words have a part of the URL, which may be a password.
+            expected = str(error) if str(error).startswith("expected") else "expected a valid URL"
+            raise ValueError(expected) from None
+
+    return AfterValidator(parse_if_set)
 
 
 def _api_key(value: str) -> str:
@@ -86,7 +94,12 @@ def _api_key(value: str) -> str:
 
 
 def _api_keys(value: Any) -> Any:
-    return tuple(map(_api_key, _comma_separated(value))) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    keys = tuple(map(_api_key, _comma_separated(value)))
+    if not keys:  # whoever sets it does not want to let everybody in
+        raise ValueError("expected at least one key")
+    return keys
 
 
 def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,7 +109,7 @@ def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _secret(value: SecretStr) -> SecretStr:
-    if 0 < len(value.get_secret_value().encode()) < _MIN_SECRET_BYTES:
+    if value.get_secret_value() and len(value.get_secret_value().strip().encode()) < _MIN_SECRET_BYTES:
         raise ValueError(f"expected at least {_MIN_SECRET_BYTES} bytes")
     return value
 
@@ -230,6 +243,10 @@ class Settings(BaseSettings):
     def _credentials_fit_together(self) -> Self:
         if self.jwt_secret.get_secret_value() and self.jwt_jwks_url:
             raise ValueError("JWT_SECRET: expected to be unset, as JWT_JWKS_URL is set")
+        if (self.jwt_audience or self.jwt_issuer) and not (
+            self.jwt_secret.get_secret_value() or self.jwt_jwks_url
+        ):
+            raise ValueError("JWT_AUDIENCE, JWT_ISSUER: expected JWT_SECRET or JWT_JWKS_URL to be set")
         if (self.metrics_need_key or self.docs_need_key) and self.is_open:
             raise ValueError(
                 "METRICS_NEED_KEY, DOCS_NEED_KEY: expected API_KEYS, JWT_SECRET or JWT_JWKS_URL to be set"

@@ -54,6 +54,9 @@ def test_a_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     ("variable", "value"),
     [
         ("API_KEYS", "too-short"),
+        ("API_KEYS", " , "),
+        ("JWT_SECRET", " " * 40),
+        ("JWT_AUDIENCE", "chat"),
         ("API_KEYS", "a-key-with-16-chars!"),
         ("API_KEYS", "a-key-with-16-chars="),
         ("API_KEYS", "a-key-with-16-chars=a/b"),
@@ -74,6 +77,25 @@ def test_what_would_let_in_the_wrong_ones_or_nobody_stops_the_start(
         load_settings()
     if variable in {"API_KEYS", "JWT_SECRET"}:
         assert value not in str(error.value)
+
+
+@pytest.mark.parametrize("variable", ["JWT_JWKS_URL", "LLM_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+@pytest.mark.parametrize("netloc", ["user:canary/x@host", "user:a[canary]b@host", "user:canary\u2100@host"])
+def test_a_url_that_does_not_parse_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, variable: str, netloc: str
+) -> None:
+    monkeypatch.setenv(variable, f"https://{netloc}/")
+    with pytest.raises(SettingsError, match=rf"^{variable}: expected") as error:
+        load_settings()
+    assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize("netloc", [":a[canary]b@host", ":canary\u2100@host", ":canary/x@host"])
+def test_the_password_of_a_redis_url_is_not_shown(monkeypatch: pytest.MonkeyPatch, netloc: str) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://{netloc}/0")
+    with pytest.raises(SettingsError, match=r"^REDIS_URL: expected") as error:
+        load_settings()
+    assert "canary" not in str(error.value)
 
 
 def test_keys_may_be_bound_to_users(monkeypatch: pytest.MonkeyPatch) -> None:

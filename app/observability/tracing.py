@@ -5,21 +5,28 @@ No span holds what was asked or answered, and none an exception's text.
 """
 
 import asyncio
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 from fastapi.telemetry import TelemetryConfig
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Span as SpanOfSdk
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NoOpTracer, Span, SpanKind, StatusCode, Tracer
 
 from app.errors import ServiceError
 
 _EXPORT_SECONDS = 5
+_SHUTDOWN_SECONDS = 3
+_POLL_SECONDS = 0.02
 _PROBES = frozenset({"/health", "/ready", "/metrics"})
 
 
@@ -83,7 +90,12 @@ class Tracing:
     async def aclose(self) -> None:
         """Send what is left, for a while."""
         if self._provider is not None:
-            await asyncio.to_thread(self._provider.shutdown)
+            # A daemon: a collector that takes connections and says nothing does not hold the process up.
+            sending = Thread(target=self._provider.shutdown, daemon=True)
+            sending.start()
+            with anyio.move_on_after(_SHUTDOWN_SECONDS):
+                while sending.is_alive():  # noqa: ASYNC110 - threads set no event of the loop
+                    await asyncio.sleep(_POLL_SECONDS)
 
 
 def describe_answer(span: Span, *, finish_reason: str | None, usage: Mapping[str, Any] | None) -> None:
@@ -96,11 +108,35 @@ def describe_answer(span: Span, *, finish_reason: str | None, usage: Mapping[str
             span.set_attribute(f"gen_ai.usage.{attribute}_tokens", count)
 
 
+class _WithoutQueries(SpanProcessor):
+    """A query may hold what does not belong there, such as a token."""
+
+    def on_start(self, span: SpanOfSdk, parent_context: Context | None = None) -> None:  # noqa: ARG002 - its signature
+        if "url.query" in (span.attributes or {}):
+            span.set_attribute("url.query", "REDACTED")
+
+
 def _provider(endpoint: str) -> TracerProvider:
-    provider = TracerProvider(
-        resource=Resource.create({SERVICE_NAME: "streaming-llm-chat"}), shutdown_on_exit=False
+    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+    provider.add_span_processor(_WithoutQueries())
+    provider.add_span_processor(
+        BatchSpanProcessor(
+            OTLPSpanExporter(
+                # https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp
+                endpoint=None if _is_set("TRACES_ENDPOINT") else f"{endpoint.rstrip('/')}/v1/traces",
+                timeout=None if _is_set("TIMEOUT", "TRACES_TIMEOUT") else _EXPORT_SECONDS,
+            )
+        )
     )
-    # https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_SECONDS)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
+
+
+def _resource() -> Resource:
+    resource = Resource.create()
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        return resource.merge(Resource({SERVICE_NAME: "streaming-llm-chat"}))
+    return resource
+
+
+def _is_set(*names: str) -> bool:
+    return any(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in names)

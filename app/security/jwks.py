@@ -11,7 +11,7 @@ import structlog
 
 _DEADLINE_SECONDS = 3.0
 _LIFETIME_SECONDS = 300.0
-_PAUSE_SECONDS = 10.0
+_PAUSE_SECONDS = 3.0
 """Between two fetches: whoever sends tokens with unknown key ids causes no more of them."""
 _MAX_BYTES = 256 * 1024
 _MAX_KEYS = 100
@@ -26,6 +26,15 @@ class KeysUnavailable(Exception):
 
 class _KeySet(msgspec.Struct):
     keys: list[dict[str, object]]
+
+
+class _Key(msgspec.Struct):
+    kid: str
+    kty: str
+    use: str = ""
+    alg: str = ""
+    d: object = None
+    """Of a private key, which has no place in a published set."""
 
 
 class IssuerKeys:
@@ -58,7 +67,9 @@ class IssuerKeys:
         Raises:
             KeysUnavailable: It cannot be told.
         """
-        if self._is_due(key_id):
+        is_known = key_id in self._keys
+        # A key that is known serves on while another request fetches the set anew.
+        if not is_known or (self._is_old() and not self._lock.locked()):
             async with self._lock:
                 if self._is_due(key_id):  # still, after waiting for another request's fetch
                     await self._refresh()
@@ -66,16 +77,19 @@ class IssuerKeys:
             raise KeysUnavailable
         return self._keys.get(key_id)
 
+    def _is_old(self) -> bool:
+        return self._now() - self._fetched_at > _LIFETIME_SECONDS
+
     def _is_due(self, key_id: str) -> bool:
-        is_old = self._now() - self._fetched_at > _LIFETIME_SECONDS
-        return (is_old or key_id not in self._keys) and self._now() - self._tried_at > _PAUSE_SECONDS
+        is_wanted = key_id not in self._keys or self._is_old()
+        return is_wanted and self._now() - self._tried_at > _PAUSE_SECONDS
 
     async def _refresh(self) -> None:
         self._tried_at = self._now()
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS):
                 self._keys = _public_keys(await self._fetch())
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+        except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
             # The URL may hold a credential.
             _log.warning("the issuer's keys cannot be fetched", reason=type(error).__name__)
         else:
@@ -95,11 +109,14 @@ class IssuerKeys:
 def _public_keys(body: bytes) -> dict[str, jwt.PyJWK]:
     """The keys that can check signatures; a symmetric one would let everybody sign who can read it."""
     found: dict[str, jwt.PyJWK] = {}
-    for fields in msgspec.json.decode(body, type=_KeySet).keys[:_MAX_KEYS]:
-        key_id = fields.get("kid")
-        if isinstance(key_id, str) and fields.get("kty") in _PUBLIC_KEY_TYPES and fields.get("use") != "enc":
-            try:
-                found[key_id] = jwt.PyJWK(fields)
-            except jwt.PyJWTError:
-                continue  # an algorithm that is not known here
+    for each in msgspec.json.decode(body, type=_KeySet).keys[:_MAX_KEYS]:
+        try:
+            key = msgspec.convert(each, _Key)
+            if key.kty in _PUBLIC_KEY_TYPES and key.use != "enc" and key.d is None:
+                found[key.kid] = jwt.PyJWK(each)
+        # One entry that is no key for here, whatever its shape, takes no other with it.
+        except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError):
+            continue
+    if not found:
+        raise ValueError("the key set has no key that can check a signature")
     return found

@@ -62,7 +62,7 @@ class Lease(NamedTuple):
 class Closing(NamedTuple):
     """What came of an attempt to close a turn."""
 
-    outcome: Literal["closed", "alive", "lost"]
+    outcome: Literal["closed", "closed before", "alive", "lost"]
     end: TurnEnd | None = None
     """How it was closed, by this attempt or an earlier one."""
 

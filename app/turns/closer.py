@@ -73,5 +73,6 @@ class TurnCloser:
         if closing.end is not None:
             await self._journal.close(turn.turn_id, closing.end)
             await self._running.forget(turn.turn_id)
+        if closing.end is not None and closing.outcome == "closed":  # by this process
             self._metrics.turns.labels(closing.end.status, closing.end.code or "").inc()
             _log.warning("closed a turn whose owner is gone", turn_id=turn.turn_id)

@@ -75,6 +75,8 @@ class ConversationGate:
                         raise ConversationBusy(turn_id=found.turn_id)
                     await self._make_way(found.turn_id)
                 case "lapsed":
+                    if now() > give_up:
+                        raise ConversationBusy(turn_id=found.turn_id)
                     await self._close_lapsed(turn, found.turn_id)
 
     async def leave(self, turn: TurnRecord) -> None:

@@ -12,7 +12,7 @@ from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import chunk, event
 from tests.support.sse import chat
-from tests.support.turns import Held
+from tests.support.turns import Held, begin
 
 PARALLEL = 50
 
@@ -116,4 +116,34 @@ async def test_the_turn_of_a_deleted_conversation_takes_no_slot(
             assert response.status_code == 200
             await client.delete(f"/users/{user}/conversations/default")
         held.go_on.set()
+        assert (await chat(client, user_id=user))[-1].data == "[DONE]"
+
+
+async def test_two_deletions_of_a_running_conversation_both_succeed(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    backend.script = Held(event(chunk("Hel")))
+    async with (
+        replicas(serve) as clients,
+        clients[0].stream("POST", "/chat", json={"user_id": user, "message": "Hi"}) as response,
+    ):
+        assert response.status_code == 200
+        path = f"/users/{user}/conversations/default"
+        deletions = await asyncio.gather(*(clients[n % 2].delete(path) for n in range(4)))
+        assert {deletion.status_code for deletion in deletions} == {204}
+
+
+async def test_an_end_that_failed_half_way_does_not_hold_the_conversation(
+    serve: Serve, backend: Backend, user: str, redis: Redis
+) -> None:
+    backend.script = held = Held(event(chunk("Hel")))
+    async with serve() as client:
+        mine = begin(client, user)
+        await anext(mine)
+        await redis.delete(f"chat:{{{user}}}:active-turns")
+        await redis.set(f"chat:{{{user}}}:active-turns", "damaged")
+        held.go_on.set()
+        await asyncio.sleep(0.5)
+        await redis.delete(f"chat:{{{user}}}:active-turns")
+        assert [each async for each in mine][-1].data == "[DONE]"
         assert (await chat(client, user_id=user))[-1].data == "[DONE]"

@@ -1,5 +1,8 @@
 """The trace of a turn, as a collector gets it."""
 
+import asyncio
+
+import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.live.conftest import Serve
@@ -61,3 +64,42 @@ async def test_without_an_endpoint_nothing_is_passed_on(serve: Serve, backend: B
         client.headers["traceparent"] = TRACEPARENT
         await chat(client, user_id=user)
     assert "traceparent" not in backend.completions[0].headers
+
+
+async def test_a_query_is_not_told(serve: Serve) -> None:
+    with collecting() as collector:
+        async with serve(otel_exporter_otlp_endpoint=collector.url) as client:
+            await client.get("/chat/unknown?access_token=canary")
+    assert b"canary" not in b"".join(collector.bodies)
+
+
+async def test_the_services_name_can_be_given(
+    serve: Serve, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with collecting() as collector:
+        async with serve(otel_exporter_otlp_endpoint=collector.url) as client:
+            await chat(client, user_id=user)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "another-name")
+        async with serve(otel_exporter_otlp_endpoint=collector.url) as client:
+            await chat(client, user_id=user)
+    first, second = collector.bodies
+    assert b"streaming-llm-chat" in first
+    assert b"another-name" in second
+
+
+async def test_a_collector_that_says_nothing_holds_up_neither_answers_nor_the_end(
+    serve: Serve, user: str
+) -> None:
+    lines: list[asyncio.StreamWriter] = []
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines.append(writer)
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as silent, asyncio.timeout(20):
+        port = silent.sockets[0].getsockname()[1]
+        async with serve(otel_exporter_otlp_endpoint=f"http://127.0.0.1:{port}") as client:
+            assert (await chat(client, user_id=user))[-1].data == "[DONE]"
+        assert lines
+        for line in lines:
+            line.close()
+            await line.wait_closed()

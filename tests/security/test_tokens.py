@@ -1,5 +1,6 @@
 """Bearer JWTs: whose they are, and what makes them invalid."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -122,8 +123,10 @@ async def test_known_keys_stay_in_use_while_the_issuer_is_away(issuer: Issuer) -
         httpx.Response(200, content=b"<html>"),
         httpx.Response(200, json={"keys": "none"}),
         httpx.Response(200, content=b" " * 300_000),
+        httpx.Response(200, content=b"[" * 5_000),
+        httpx.Response(200, json={"keys": []}),
     ],
-    ids=["500", "redirect", "html", "no list", "large"],
+    ids=["500", "redirect", "html", "no list", "large", "deep", "empty"],
 )
 async def test_what_is_no_key_set_leaves_the_question_open(answer: httpx.Response) -> None:
     router = respx.MockRouter()
@@ -133,18 +136,33 @@ async def test_what_is_no_key_set_leaves_the_question_open(answer: httpx.Respons
             await IssuerKeys(http, KEYS_URL).find("any")
 
 
-async def test_symmetric_and_foreign_keys_of_a_set_are_left_out() -> None:
-    keys = [
+async def test_requests_that_come_during_a_fetch_wait_for_it(issuer: Issuer) -> None:
+    async with issuer.http() as http:
+        keys = IssuerKeys(http, KEYS_URL)
+        found = await asyncio.gather(*(keys.find(issuer.key_id) for _ in range(10)))
+    assert all(found)
+    assert issuer.fetches == 1
+
+
+async def test_what_is_no_key_for_here_takes_no_other_with_it(issuer: Issuer) -> None:
+    good = issuer.key_set()["keys"][0]
+    odd: list[dict[str, Any]] = [
         {"kty": "oct", "kid": "symmetric", "k": "c2VjcmV0"},
         {"kty": "RSA", "kid": "broken", "n": "!", "e": "AQAB"},
         {"kty": "EC", "kid": "encryption", "use": "enc"},
+        {"kty": "EC", "kid": "none", "alg": "none", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": ["RSA"], "kid": "list"},
+        {**good, "kid": "algorithms", "alg": ["RS256"]},
+        {**good, "kid": "private", "d": "AQAB"},
         {"kty": "RSA"},
     ]
     router = respx.MockRouter()
-    router.get(KEYS_URL).respond(200, json={"keys": keys})
+    router.get(KEYS_URL).respond(200, json={"keys": [*odd, good]})
     async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler)) as http:
-        found = IssuerKeys(http, KEYS_URL)
-        assert [await found.find(str(key.get("kid"))) for key in keys] == [None] * 4
+        keys = IssuerKeys(http, KEYS_URL)
+        assert [await keys.find(str(key.get("kid"))) for key in odd] == [None] * len(odd)
+        verifier = TokenVerifier(PublicKeys(keys), audience="chat", issuer=None)
+        assert await verifier.find(issuer.sign(claims("alice"))) == Caller("alice")
 
 
 class Clock:

@@ -67,7 +67,7 @@ async def test_a_repeated_end_changes_nothing_also_after_other_turns(
 ) -> None:
     await complete(running, "t1", "t2")
     again = await running.finish(turn("t1"), *turn_messages("t1"), LOST)
-    assert (again.outcome, again.end) == ("closed", WHOLE)
+    assert (again.outcome, again.end) == ("closed before", WHOLE)
     assert await kept(fake_redis) == ["t1", "t1", "t2", "t2"]
 
 

@@ -2,10 +2,14 @@
 -- KEYS: running, closed, messages, conversations, recent turns, active turns
 -- ARGV: turn id, the turn's end, whether it must have lapsed (1 or 0), seconds to keep the mark `closed`,
 --       conversation, messages to keep at most, seconds to keep them (0: for ever), user message, assistant message
--- Returns {'closed', its end}, {'alive'} or {'lost'}.
+-- Returns {'closed', its end}, {'closed before', its end}, {'alive'} or {'lost'}.
 local how = redis.call('GET', KEYS[2])
 if how then
-  return {'closed', how}
+  -- Also where an earlier attempt has failed half-way: its conversation is not held for ever.
+  if redis.call('HGET', KEYS[1], 'turn_id') == ARGV[1] then
+    redis.call('DEL', KEYS[1])
+  end
+  return {'closed before', how}
 end
 local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until')
 local time = redis.call('TIME')
@@ -21,11 +25,11 @@ end
 -- The mark comes after the messages: a script that fails half-way keeps what it has written so far.
 redis.call('RPUSH', KEYS[3], ARGV[8], ARGV[9])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
-redis.call('ZREM', KEYS[6], ARGV[1])
 -- An owner that was taken for dead before its turn was known to have begun has lost the conversation, not the turn.
 if running[1] == ARGV[1] then
   redis.call('DEL', KEYS[1])
 end
+redis.call('ZREM', KEYS[6], ARGV[1])
 redis.call('ZADD', KEYS[4], now, ARGV[5])
 -- The mark `closed` outlives the turn's journal.
 redis.call('ZADD', KEYS[5], now, ARGV[1])
