@@ -1,0 +1,51 @@
+// Asks, and prints the answer as it comes; wherever the line is cut it comes back for the rest.
+// Wants Node 18 or later: node examples/node.mjs "Hello"
+import { setTimeout as sleep } from "node:timers/promises";
+
+const url = process.env.CHAT_URL ?? "http://localhost:8000";
+
+// Whole events only; what was cut off comes again.
+async function* events(response) {
+  let rest = "";
+  for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
+    const frames = (rest + part).split("\n\n");
+    rest = frames.pop();
+    for (const frame of frames.filter((each) => !each.startsWith(":"))) {
+      const [id, data] = frame.split("\n");
+      yield { id: id.slice("id: ".length), data: data.slice("data: ".length) };
+    }
+  }
+}
+
+// The text piece by piece, each once.
+async function* answer(message) {
+  const body = JSON.stringify({ user_id: "user123", message });
+  // The same key each time: a question that is sent again is not asked again.
+  const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() };
+  let place = `${url}/chat`;
+  let request = { method: "POST", headers, body };
+  for (;;) {
+    try {
+      const response = await fetch(place, request);
+      if (response.status < 500 && !response.ok) throw new Error(await response.text());
+      for await (const { id, data } of response.ok ? events(response) : []) {
+        if (data === "[DONE]") return;
+        if (id.endsWith("-end")) throw new Error(data);
+        place = `${url}/chat/${id.slice(0, id.lastIndexOf("-"))}`;
+        request = { headers: { "Last-Event-ID": id } };
+        yield JSON.parse(data).choices[0]?.delta.content ?? "";
+      }
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // what fetch throws for a line that is cut
+      console.error(`${error.message}: coming back`);
+    }
+    await sleep(1000);
+  }
+}
+
+try {
+  for await (const text of answer(process.argv[2])) process.stdout.write(text);
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}
