@@ -9,7 +9,7 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from app.api import chat, probes, users
+from app.api import chat, page, probes, users
 from app.api.errors import add_error_handlers
 from app.api.middleware import add_middleware
 from app.llm.client import LLMClient, open_http_client
@@ -124,4 +124,5 @@ def create_app(
     app.include_router(chat.router)
     app.include_router(users.router)
     app.include_router(probes.router)
+    app.include_router(page.router)
     return app

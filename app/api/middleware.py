@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import error_response
+from app.api.page import PATHS as PAGE_PATHS
 from app.errors import ServiceError
 from app.security.authenticator import Authenticator
 from app.settings import Settings
@@ -160,4 +161,4 @@ def _open_paths(settings: Settings) -> frozenset[str]:
     """What anybody may ask for."""
     metrics = () if settings.metrics_need_key else ("/metrics",)
     docs = () if settings.docs_need_key else ("/docs", "/docs/oauth2-redirect", "/openapi.json")
-    return frozenset({"/", "/health", "/ready", *metrics, *docs})
+    return frozenset({*PAGE_PATHS, "/health", "/ready", *metrics, *docs})
