@@ -1,0 +1,96 @@
+"""The chat page in Debian's Chromium, before the service and a backend that is dictated to."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from app.main import create_app
+from tests.support.backend import Backend, Exchange
+from tests.support.chunks import DONE, chunk, event
+from tests.support.service import serving, settings_for
+
+expect.set_options(timeout=20_000)
+
+
+class Dictation:
+    """A backend's script: it says what the test says, when the test says it."""
+
+    def __init__(self) -> None:
+        self._parts = asyncio.Queue[bytes | None]()
+
+    def say(self, *words: str) -> None:
+        """Have it say these words, each in a chunk of its own."""
+        for word in words:
+            self._parts.put_nowait(event(chunk(word)))
+
+    def end(self) -> None:
+        """Have it end its answer as it should."""
+        self._parts.put_nowait(event(chunk(finish_reason="stop")) + DONE)
+        self.cut()
+
+    def cut(self) -> None:
+        """Have it hang up."""
+        self._parts.put_nowait(None)
+
+    async def __call__(self, exchange: Exchange) -> None:
+        await exchange.head()
+        while part := await self._parts.get():
+            await exchange.send(part)
+
+
+@pytest.fixture
+def dictation(backend: Backend) -> Dictation:
+    """What the backend answers."""
+    backend.script = dictation = Dictation()
+    return dictation
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where Chromium is. Where it is not, these tests are skipped; CI installs it."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        missing = "no Chromium on this machine; Debian's: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        # Its sandbox wants rights that root in a container has not, and everything here is ours.
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, chromium_sandbox=False, args=["--disable-quic", "--disable-gpu"]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@pytest.fixture
+async def client(backend: Backend, valkey_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The service, and a client that stands for another device of the user."""
+    async with serving(create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))) as client:
+        yield client
+
+
+@pytest.fixture
+async def page(browser: Browser, client: httpx.AsyncClient) -> AsyncIterator[Page]:
+    """The page, opened. No script of it may fail, and none of an answer may run."""
+    context = await browser.new_context(base_url=str(client.base_url))
+    page = await context.new_page()
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda line: failures.append(line.text) if "Content Security" in line.text else None)
+    await page.goto("/")
+    yield page
+    await context.close()
+    assert not failures
