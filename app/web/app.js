@@ -8,6 +8,7 @@ import { Turn } from "./turn.js";
 import * as view from "./view.js";
 
 const KEEP_EVERY = 250;
+const KEPT_NO_LONGER = ["turn_expired", "turn_not_found", "conversation_deleted"];
 
 const composer = document.querySelector("#composer");
 const input = document.querySelector("#message");
@@ -86,9 +87,9 @@ async function deleteConversation(conversationId) {
   else refreshSidebar();
 }
 
-function ask(message, { mayInterrupt = false } = {}) {
+function ask(message, { mayInterrupt = false, idempotencyKey = randomId() } = {}) {
   forget(current);
-  begin(new Turn({ conversationId: current, message, mayInterrupt, idempotencyKey: randomId() }));
+  begin(new Turn({ conversationId: current, message, mayInterrupt, idempotencyKey }));
   view.goToEnd();
 }
 
@@ -132,8 +133,8 @@ function finish(entry, failure) {
   const { turn, exchange } = entry;
   if (turn.hasLeft) {
     edit(entry);
-  } else if (failure?.code === "conversation_deleted" || (turn.id && [404, 410].includes(failure?.status))) {
-    // Kept no longer as a stream, or at all: the conversation tells what there is.
+  } else if (KEPT_NO_LONGER.includes(failure?.code)) {
+    // As a stream, or at all: the conversation tells what there is.
     running.delete(turn.conversationId);
     if (turn.conversationId === current) open(current);
   } else if (failure && !turn.id) {
@@ -150,12 +151,13 @@ function finish(entry, failure) {
 /** Say why a question was not taken, and offer what can be done about it. */
 function explain(entry, failure) {
   const { turn, exchange } = entry;
-  const again = (options) => () => ask(turn.message, options);
-  const actions = [["Try again", again()], ["Edit", () => edit(entry)]];
+  // With the same key: a turn that did start, unseen, is then followed and no second one made.
+  const again = () => ask(turn.message, turn);
+  const actions = [["Try again", again], ["Edit", () => edit(entry)]];
   if (failure.code === "conversation_busy") {
     const { conversationId } = turn;
     actions.splice(0, 1, ["Show the running answer", () => attach(conversationId)]);
-    actions.push(["Interrupt it and ask", again({ mayInterrupt: true })]);
+    actions.push(["Interrupt it and ask", () => ask(turn.message, { mayInterrupt: true })]);
   }
   if ([401, 403].includes(failure.status)) actions.push(["Settings", openSettings]);
   if (failure.status === 401) openSettings();

@@ -26,7 +26,8 @@ export async function refresh(current, onDelete) {
   list.replaceChildren(...found.map((each) => item(each, current, onDelete)));
   turnTo(page);
   older.onclick = async () => {
-    const next = await api.conversations(nextBefore);
+    const next = await api.conversations(nextBefore).catch(() => null);
+    if (!next) return; // the button is still there
     list.append(...next.conversations.map((each) => item(each, current, onDelete)));
     turnTo(next);
   };
