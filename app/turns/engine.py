@@ -254,16 +254,20 @@ class TurnEngine:
         return None
 
     async def _generation(self, turn: TurnRecord, question: Question, lease_until_ms: int) -> Generation:
-        history, _, _ = await asyncio.gather(
-            self._history.messages(turn.user_id, turn.conversation_id),
-            self._journal.create(turn.turn_id, turn.user_id, turn.conversation_id),
-            self._running.announce(turn.turn_id, lease_until_ms),
-        )
+        try:
+            # A group: where one fails, none of the others may still write when the start is taken back.
+            async with asyncio.TaskGroup() as group:
+                history = group.create_task(self._history.messages(turn.user_id, turn.conversation_id))
+                group.create_task(self._journal.create(turn.turn_id, turn.user_id, turn.conversation_id))
+                group.create_task(self._running.announce(turn.turn_id, lease_until_ms))
+        except ExceptionGroup as failures:
+            first = failures.exceptions[0]
+            raise first from first.__cause__
         return Generation(
             Turn(turn.turn_id),
             turn,
             question,
-            history,
+            history.result(),
             llm=self._llm,
             prompts=self._prompts,
             running=self._running,
