@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tests.faults.lab import USER, Lab
 from tests.support.store import frozen as frozen_process
@@ -131,9 +131,19 @@ async def busy(lab: Lab) -> AsyncIterator[None]:
     """It runs a script that does not end."""
     async with _configured(busy_reply_threshold=1)(lab), Redis.from_url(lab.store.url) as other:
         endless = asyncio.create_task(_run_endlessly(other))
+        while not await _is_busy(lab.redis):
+            await asyncio.sleep(0.001)
         yield
         await lab.redis.script_kill()
         await endless
+
+
+async def _is_busy(redis: Redis) -> bool:
+    try:
+        await redis.ping()
+    except ResponseError:
+        return True
+    return False
 
 
 async def _run_endlessly(redis: Redis) -> None:
