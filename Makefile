@@ -33,7 +33,7 @@ run: $(VENV)/.local ## Start the service on http://localhost:8000
 
 .PHONY: dev
 dev: $(VENV)/.local ## Start the service and restart it whenever the code changes
-	@exec $(BIN)/watchfiles --filter python "$(BIN)/python -m app" app
+	@exec $(BIN)/watchfiles --filter default "$(BIN)/python -m app" app
 
 .PHONY: test
 test: $(VENV)/.dev ## Run all tests
