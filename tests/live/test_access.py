@@ -41,9 +41,14 @@ class World:
         )
 
 
+@pytest.fixture(scope="module")
+def issuer() -> Issuer:
+    """One for all rows: making a key takes longer than asking."""
+    return Issuer()
+
+
 @pytest.fixture
-async def world(serve: Serve, user: str) -> AsyncIterator[World]:
-    issuer = Issuer()
+async def world(serve: Serve, user: str, issuer: Issuer) -> AsyncIterator[World]:
     keys = f"{PLAIN}, {OWN}={user}, {OTHERS}=somebody-else"
     async with (
         issuer.publishing() as url,
@@ -180,9 +185,8 @@ async def test_metrics_and_docs_can_be_closed(serve: Serve) -> None:
 
 
 async def test_where_the_issuers_keys_cannot_be_fetched_a_token_may_be_tried_again(
-    serve: Serve, user: str
+    serve: Serve, user: str, issuer: Issuer
 ) -> None:
-    issuer = Issuer()
     async with serve(jwt_jwks_url="http://127.0.0.1:1/keys", api_keys=PLAIN) as client:
         path = f"/users/{user}/conversations"
         refused = await client.get(path, headers={"Authorization": f"Bearer {issuer.sign(claims(user))}"})
