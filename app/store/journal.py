@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from app.models import LOST, TurnEnd, TurnStatus
+from app.models import TurnEnd, TurnStatus
 from app.packing import pack, unpack
 from app.store import keys
 from app.store.faults import redis_faults
@@ -24,6 +24,8 @@ _UNFINISHED_SECONDS = 24 * 3600
 _END_ID = f"{2**64 - 1}-{2**64 - 1}"
 _CREATED_ID = "0-1"
 _BEGUN_ID = "0-2"
+_REFUSED_IDS = ("equal or smaller than the target stream", "exhausted the last possible ID")
+"""What Redis says of an entry that comes after a later one, or after the end."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
@@ -75,15 +77,18 @@ class TurnJournal:
         self._redis = redis
         self._ttl_ms = int(ttl_seconds * 1000)
         self._create = Script(redis, "create_journal")
+        self._append = Script(redis, "append_journal")
         self._close = Script(redis, "close_journal")
         self._erase = Script(redis, "erase_journal")
 
-    async def create(self, turn_id: str, user_id: str, conversation_id: str) -> None:
-        """Begin a journal."""
+    async def create(self, turn_id: str, user_id: str, conversation_id: str, *, lease_until_ms: int) -> None:
+        """Begin a journal, and let those who look for lapsed leases find its turn."""
         async with redis_faults():
             await self._create(
-                keys=[keys.record(turn_id), keys.events(turn_id)],
+                keys=_keys(turn_id),
                 args=[
+                    turn_id,
+                    lease_until_ms,
                     _CREATED_ID,
                     user_id,
                     conversation_id,
@@ -94,25 +99,33 @@ class TurnJournal:
 
     async def discard(self, turn_id: str) -> None:
         """Take a journal back, as if it had never been."""
-        async with redis_faults():
-            await self._redis.delete(keys.record(turn_id), keys.events(turn_id))
+        record, events, running_turns = _keys(turn_id)
+        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.delete(record, events)
+            pipeline.zrem(running_turns, turn_id)
+            await pipeline.execute()
 
-    async def append(self, batches: Mapping[str, tuple[int, Sequence[bytes]]]) -> set[str]:
+    async def append(self, batches: Mapping[str, tuple[int, Sequence[bytes]]]) -> dict[str, int]:
         """Write for many turns at once: to a turn's id the number of the last event, and the events.
 
         What was written already, and what comes after an end, changes nothing.
 
         Returns:
-            The ids of those turns whose events Redis did not take.
+            To the ids of those turns whose events Redis did not refuse, up to which number nothing has to be
+            written any more. It may be one before the batch: then Redis has lost what came after it.
         """
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
-            for turn_id, (last, events) in batches.items():
-                pipeline.xadd(keys.events(turn_id), {"z": pack(events)}, id=f"{last}-0", nomkstream=True)
-            answers = await pipeline.execute(raise_on_error=False)
+        async with redis_faults():
+            answers = await self._append.call_all(
+                [
+                    Call([keys.events(turn_id)], [last - len(events), last, pack(events)])
+                    for turn_id, (last, events) in batches.items()
+                ],
+                may_fail=True,
+            )
         return {
-            turn_id
+            turn_id: answer
             for turn_id, answer in zip(batches, answers, strict=True)
-            if isinstance(answer, Exception) and not _is_refused_id(answer)
+            if not isinstance(answer, RedisError)
         }
 
     async def mark_begun(self, turn_id: str) -> None:
@@ -121,22 +134,30 @@ class TurnJournal:
             try:
                 await self._redis.xadd(keys.events(turn_id), {"begun": ""}, id=_BEGUN_ID, nomkstream=True)
             except ResponseError as error:
-                if not _is_refused_id(error):
+                if not any(reason in str(error) for reason in _REFUSED_IDS):
                     raise
 
-    async def close(self, turn_id: str, end: TurnEnd) -> None:
-        """Write the end, once; from now on the journal is kept for its time."""
+    async def close(self, turn_id: str, end: TurnEnd, *, last: int = 0) -> int:
+        """Write the end, once; from now on the journal is kept for its time, and its turn runs no more.
+
+        Returns:
+            `last`, the number of the last event; or a smaller one, where Redis has lost what came after it.
+            Then the journal stays open until that is written again.
+        """
         async with redis_faults():
-            await self._close(
-                keys=[keys.record(turn_id), keys.events(turn_id)],
+            written: int = await self._close(
+                keys=_keys(turn_id),
                 args=[
+                    turn_id,
                     _END_ID,
                     _encode(end),
                     end.status,
                     self._ttl_ms,
                     self._ttl_ms + EXPIRED_SECONDS * 1000,
+                    last,
                 ],
             )
+        return written
 
     async def erase(self, turn_ids: Sequence[str], end: TurnEnd) -> None:
         """Erase what was written; who is reading is told so by the end."""
@@ -181,6 +202,10 @@ class TurnJournal:
         return [turn_id for turn_id, exists in zip(turn_ids, found, strict=True) if not exists]
 
 
+def _keys(turn_id: str) -> list[str]:
+    return [keys.record(turn_id), keys.events(turn_id), keys.running_turns(keys.shard_of(turn_id))]
+
+
 def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], *, have: int = 0) -> Journalled:
     """What the entries add to the events that a reader has.
 
@@ -191,22 +216,11 @@ def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], *, have:
     has_begun = False
     for entry_id, fields in entries:
         if b"z" in fields:
-            batch = unpack(fields[b"z"])
             fresh = int(entry_id.partition(b"-")[0]) - have - len(events)
-            if fresh > len(batch):
-                # Redis has lost what came before, as in a failover: nothing is told out of order.
-                return Journalled(events, LOST, has_begun=True)
             if fresh > 0:
-                events += batch[-fresh:]
+                events += unpack(fields[b"z"])[-fresh:]
         elif b"end" in fields:
             end = _decode_end(fields[b"end"])
         elif b"begun" in fields:
             has_begun = True
     return Journalled(events, end, has_begun or bool(events))
-
-
-def _is_refused_id(error: Exception) -> bool:
-    return isinstance(error, ResponseError) and (
-        "equal or smaller than the target stream" in str(error)
-        or "exhausted the last possible ID" in str(error)
-    )

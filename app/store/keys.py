@@ -1,13 +1,15 @@
 """The names of the keys in Redis; `docs/redis-keys.md` describes each.
 
-There are two families, because in a Redis Cluster a script touches one slot: a user's keys, and a turn's. The
-braces say what the slot depends on.
+There are two families, because in a Redis Cluster a script touches one slot: a user's keys, and those of
+turns, which are in a few shards, each with an index of those that run. The braces say what the slot
+depends on.
 """
 
+import zlib
 from urllib.parse import quote
 
-RUNNING_TURNS = "chat:running-turns"
-"""A ZSET: the running turns by the end of their lease, so that lapsed ones are found without SCAN."""
+SHARDS = "0123456789abcdef"
+"""Of the turns' keys: few, as a process looks into each of them every second."""
 
 OWNER_CHANNELS = "chat:owner:"
 """Prefix of the channels on which the owners of turns are told that others have asked something of one."""
@@ -55,20 +57,30 @@ def started_turns(user_id: str) -> str:
 
 def record(turn_id: str) -> str:
     """A HASH: whose turn it is and, once it has ended, its status."""
-    return f"{_turn(turn_id)}:record"
+    return f"{_shard(shard_of(turn_id))}:record:{turn_id}"
 
 
 def events(turn_id: str) -> str:
     """A STREAM: the turn's journal."""
-    return f"{_turn(turn_id)}:events"
+    return f"{_shard(shard_of(turn_id))}:events:{turn_id}"
+
+
+def running_turns(shard: str) -> str:
+    """A ZSET: the shard's running turns by the end of their lease; lapsed ones are found without SCAN."""
+    return f"{_shard(shard)}:running"
+
+
+def shard_of(turn_id: str) -> str:
+    """Where a turn's keys are."""
+    return SHARDS[zlib.crc32(turn_id.encode()) % len(SHARDS)]
 
 
 def _user(user_id: str) -> str:
     return f"chat:{{{_quoted(user_id)}}}"
 
 
-def _turn(turn_id: str) -> str:
-    return f"chat:turn:{{{turn_id}}}"
+def _shard(shard: str) -> str:
+    return f"chat:turn:{{{shard}}}"
 
 
 def _quoted(name: str) -> str:

@@ -1,6 +1,7 @@
 """The running turn of each conversation: who may write its end, and until when."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -107,6 +108,7 @@ class RunningTurns:
         self._renew = Script(redis, "renew_turn")
         self._finish = Script(redis, "finish_turn")
         self._abandon = Script(redis, "abandon_turn")
+        self._find_lapsed = Script(redis, "find_lapsed")
 
     async def start(self, turn: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> Start:
         """Take the conversation for this turn, or say why not.
@@ -151,11 +153,6 @@ class RunningTurns:
         if outcome == b"too many":
             raise TooManyTurns
         return Start(outcome.decode(), *(part.decode() for part in rest))
-
-    async def announce(self, turn_id: str, lease_until_ms: int) -> None:
-        """Let a process that looks for lapsed leases find a turn that has been started."""
-        async with redis_faults():
-            await self._redis.zadd(keys.RUNNING_TURNS, {turn_id: lease_until_ms})
 
     async def find_request(self, turn: TurnRecord, *, fingerprint: str) -> Start | None:
         """What a request with this turn's Idempotency-Key has started before, if it has."""
@@ -206,31 +203,44 @@ class RunningTurns:
             if failures := [answer for answer in answers if isinstance(answer, RedisError)]:
                 # One damaged key costs no other turn its lease.
                 _log.error("leases cannot be renewed", count=len(failures), reason=str(failures[0]))
-            until = {
-                turn.turn_id: int(answer[3])
-                for (turn, _), answer in zip(turns, answers, strict=True)
-                if not isinstance(answer, RedisError) and answer[0] == b"held"
-            }
-            if until:
-                # One that has ended in the meantime is not added again.
-                await self._redis.zadd(keys.RUNNING_TURNS, until, xx=True)
+            await self._note_renewed(
+                {
+                    turn.turn_id: int(answer[3])
+                    for (turn, _), answer in zip(turns, answers, strict=True)
+                    if not isinstance(answer, RedisError) and answer[0] == b"held"
+                }
+            )
         return [_lease(answer) for answer in answers]
+
+    async def _note_renewed(self, until_ms: Mapping[str, int]) -> None:
+        by_shard = defaultdict[str, dict[str, int]](dict)
+        for turn_id, lease_until_ms in until_ms.items():
+            by_shard[keys.shard_of(turn_id)][turn_id] = lease_until_ms
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for shard, turns in by_shard.items():
+                # One that has ended in the meantime is not added again.
+                pipeline.zadd(keys.running_turns(shard), turns, xx=True)
+            await pipeline.execute()
 
     async def lapsed(self, limit: int) -> list[str]:
         """The ids of turns whose leases have run out, or that ended just now; longest ago first."""
         async with redis_faults():
-            seconds, microseconds = await self._redis.time()
-            now = seconds * 1000 + microseconds // 1000
-            found: Any = await self._redis.zrange(
-                keys.RUNNING_TURNS, 0, now, byscore=True, offset=0, num=limit
+            found = await self._find_lapsed.call_all(
+                [Call([keys.running_turns(shard)], [limit]) for shard in keys.SHARDS]
             )
-        return [turn_id.decode() for turn_id in found]
+        by_end = sorted(
+            (int(until), turn_id)
+            for lapsed in found
+            for turn_id, until in zip(lapsed[::2], lapsed[1::2], strict=True)
+        )
+        return [turn_id.decode() for _, turn_id in by_end[:limit]]
 
     async def forget(self, *turn_ids: str) -> None:
         """Nobody needs to look for these turns any more."""
-        if turn_ids:
-            async with redis_faults():
-                await self._redis.zrem(keys.RUNNING_TURNS, *turn_ids)
+        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+            for turn_id in turn_ids:
+                pipeline.zrem(keys.running_turns(keys.shard_of(turn_id)), turn_id)
+            await pipeline.execute()
 
     async def finish(
         self,

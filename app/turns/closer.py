@@ -33,20 +33,20 @@ class TurnCloser:
             await self._journal.close(turn.turn_id, end)
         else:
             await self._journal.discard(turn.turn_id)
-        await self._running.forget(turn.turn_id)
 
     async def close_by_id(self, turn_id: str) -> None:
         """Close a turn whose lease has lapsed."""
         record = await self._journal.record(turn_id)
-        if record is not None:
-            turn = await self._running.find(record.user_id, record.conversation_id)
-            if turn is not None and turn.turn_id == turn_id:
-                await self.close(turn)
-                return
-            # It has been closed, as its conversation is free; its owner died before it wrote the end.
-            end = await self._running.end_of(record.user_id, turn_id)
-            await self._journal.close(turn_id, end or LOST)
-        await self._running.forget(turn_id)
+        if record is None:
+            await self._running.forget(turn_id)
+            return
+        turn = await self._running.find(record.user_id, record.conversation_id)
+        if turn is not None and turn.turn_id == turn_id:
+            await self.close(turn)
+            return
+        # It has been closed, as its conversation is free; its owner died before it wrote the end.
+        end = await self._running.end_of(record.user_id, turn_id)
+        await self._journal.close(turn_id, end or LOST)
 
     async def close(self, turn: TurnRecord) -> None:
         """Close a turn if its lease has lapsed; else leave it alone."""
@@ -72,7 +72,6 @@ class TurnCloser:
         )
         if closing.end is not None:
             await self._journal.close(turn.turn_id, closing.end)
-            await self._running.forget(turn.turn_id)
         if closing.end is not None and closing.outcome == "closed":  # by this process
             self._metrics.turns.labels(closing.end.status, closing.end.code or "").inc()
             _log.warning("closed a turn whose owner is gone", turn_id=turn.turn_id)

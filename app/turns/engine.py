@@ -258,8 +258,11 @@ class TurnEngine:
             # A group: where one fails, none of the others may still write when the start is taken back.
             async with asyncio.TaskGroup() as group:
                 history = group.create_task(self._history.messages(turn.user_id, turn.conversation_id))
-                group.create_task(self._journal.create(turn.turn_id, turn.user_id, turn.conversation_id))
-                group.create_task(self._running.announce(turn.turn_id, lease_until_ms))
+                group.create_task(
+                    self._journal.create(
+                        turn.turn_id, turn.user_id, turn.conversation_id, lease_until_ms=lease_until_ms
+                    )
+                )
         except ExceptionGroup as failures:
             first = failures.exceptions[0]
             raise first from first.__cause__

@@ -258,8 +258,10 @@ class Generation:
             self._end,
         )
         end = closing.end or LOST
-        await self._journal.close(self.turn.id, end)
-        await self._running.forget(self.turn.id)
+        last = len(self.turn.events)
+        while (written := await self._journal.close(self.turn.id, end, last=last)) < last:
+            self.turn.journalled = written
+            await self._writer.flush(self.turn)
         return end
 
 

@@ -48,8 +48,9 @@ class JournalWriter:
         Raises:
             HistoryUnavailable: It is still to be written.
         """
-        if await self._write([turn]):
-            raise HistoryUnavailable
+        while turn.journalled < len(turn.events):
+            if not await self._write([turn]):
+                raise HistoryUnavailable
 
     async def run(self) -> None:
         """Write until cancelled; what Redis did not take is written when it is back."""
@@ -66,11 +67,11 @@ class JournalWriter:
         due = [turn for turn, since in self._waiting.items() if turn.is_read_elsewhere or since <= latest]
         if not self._waiting:
             self._has_work.clear()
-        if due and await self._write(due):
+        if due and not await self._write(due):
             raise HistoryUnavailable
 
-    async def _write(self, turns: Sequence[Turn]) -> set[str]:
-        """Write what these turns have to write; gives the ids of those that Redis refused, which wait on.
+    async def _write(self, turns: Sequence[Turn]) -> bool:
+        """Write what these turns have to write; False: Redis refused some of it, which waits on.
 
         Two writes of one turn may be under way at once, one with the events of the other and more: Redis
         takes either both, or the longer one alone.
@@ -78,15 +79,19 @@ class JournalWriter:
         Raises:
             HistoryUnavailable: All of them wait on.
         """
-        batches = {turn.id: (len(turn.events), turn.events.all_after(turn.journalled)) for turn in turns}
-        refused = await self._journal.append({id_: batch for id_, batch in batches.items() if batch[1]})
+        batches = {
+            turn.id: (len(turn.events), turn.events.all_after(turn.journalled))
+            for turn in turns
+            if turn.journalled < len(turn.events)
+        }
+        written = await self._journal.append(batches)
         for turn in turns:
-            if turn.id not in refused:
-                turn.journalled = max(turn.journalled, batches[turn.id][0])
+            turn.journalled = written.get(turn.id, turn.journalled)
+            if turn.id in written or turn.id not in batches:
                 self.forget(turn)
-                if turn.journalled < len(turn.events):  # more has come in the meantime
-                    self.note(turn)
-        return refused
+            if turn.journalled < len(turn.events):  # more has come in the meantime, or some was lost
+                self.note(turn)
+        return len(written) == len(batches)
 
 
 def _now() -> float:

@@ -17,7 +17,7 @@ from tests.faults.scripts import one_after_the_other
 from tests.support.backend import running_backend
 from tests.support.proxy import proxy_to
 from tests.support.service import client_of, serving, settings_for
-from tests.support.store import Store
+from tests.support.store import Store, running_turns
 
 
 async def prove(fault: Fault, store: Store) -> float:
@@ -33,11 +33,11 @@ async def prove(fault: Fault, store: Store) -> float:
     async with _lab(fault, store) as lab:
         # A first turn, so that what is opened once is open, and the store knows the scripts.
         assert await lab.ask(_sound(lab, fault), message=NEXT_QUESTION, user_id="first") == "Yes, then [DONE]"
-        records = await lab.keys("chat:turn:*:record")
+        records = await lab.keys("chat:turn:*:record:*")
         before = footprint(pooled_ports=lab.pooled_ports)
         lab.scripts[QUESTION] = one_after_the_other(fault.answers)
         async with undisturbed(lab, owner=_sound(lab, fault)):
-            records |= await lab.keys("chat:turn:*:record")
+            records |= await lab.keys("chat:turn:*:record:*")
             lab.strike()
             seen = await fault.act(lab)
             seconds = time.monotonic() - lab.struck_at
@@ -50,7 +50,7 @@ async def prove(fault: Fault, store: Store) -> float:
             return footprint(pooled_ports=lab.pooled_ports).is_within(before)
 
         async def nothing_runs() -> bool:
-            return not await lab.redis.zcard("chat:running-turns") and not await lab.keys("chat:*:running:*")
+            return not await running_turns(lab.redis) and not await lab.keys("chat:*:running:*")
 
         await until(nothing_runs)
         await until(is_as_before)
@@ -70,7 +70,7 @@ async def _hold_what_is_kept(lab: Lab, fault: Fault, records: set[bytes]) -> Non
 
         async def nothing_is_left() -> bool:
             left = await lab.keys(f"chat:{{{USER}}}:*")
-            return not left and await lab.keys("chat:turn:*:record") <= records
+            return not left and await lab.keys("chat:turn:*:record:*") <= records
 
         await until(nothing_is_left)
 

@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from app.store import keys
 from tests.faults.lab import USER, Lab
 from tests.support.store import frozen as frozen_process
 
@@ -177,7 +178,8 @@ async def scripts_forgotten(lab: Lab) -> AsyncIterator[None]:
 async def emptied(lab: Lab) -> AsyncIterator[None]:
     """All that is known of the case's user and turn is gone, as after a failover that lost what came last."""
     running: Any = await lab.redis.hget(f"chat:{{{USER}}}:running:default", "turn_id")
-    turn_keys = await lab.keys(f"chat:turn:{{{running.decode()}}}:*")
+    turn_id = running.decode()
+    turn_keys = (keys.record(turn_id), keys.events(turn_id))
     await lab.redis.delete(*turn_keys, *await lab.keys(f"chat:{{{USER}}}:*"))
-    await lab.redis.zrem("chat:running-turns", running)
+    await lab.redis.zrem(keys.running_turns(keys.shard_of(turn_id)), turn_id)
     yield

@@ -14,12 +14,13 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.store import keys
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.process import ServiceProcess, started
 from tests.support.sse import Received, chat, events
-from tests.support.store import frozen, kept
+from tests.support.store import frozen, kept, running_turns
 from tests.support.turns import Held, begin, follow, raw, turn_of
 
 LEASE_SECONDS = 3
@@ -66,7 +67,7 @@ async def test_the_turn_of_a_killed_process_is_closed_elsewhere_and_the_conversa
         mine = asyncio.create_task(read(response))
         turn_id = response.headers["x-turn-id"]
         theirs = asyncio.create_task(follow(elsewhere, turn_id))
-        stored = f"chat:turn:{{{turn_id}}}:events"
+        stored = keys.events(turn_id)
         while not await redis.xrange(stored, min=f"{len(words)}-0", count=1):
             await asyncio.sleep(0.01)
         service.process.kill()
@@ -109,7 +110,7 @@ async def test_a_process_that_was_stopped_for_longer_than_its_lease_writes_nothi
         mine = events(response)
         turn_id = turn_of(await anext(mine))
         theirs = asyncio.create_task(follow(elsewhere, turn_id))
-        while not await redis.xrange(f"chat:turn:{{{turn_id}}}:events", min="1-0", count=1):
+        while not await redis.xrange(keys.events(turn_id), min="1-0", count=1):
             await asyncio.sleep(0.01)
         service.process.send_signal(signal.SIGSTOP)
         received = await theirs
@@ -232,7 +233,7 @@ async def test_turns_whose_clients_vanish_and_come_back_elsewhere_are_each_kept_
                 while len(messages := await kept(redis, f"{user}-{n % 10}", f"c{n}")) < 2:
                     await asyncio.sleep(0.05)
                 assert [m["content"] for m in messages] == [f"q{n}", whole[n]]
-            assert await redis.zcard("chat:running-turns") == 0
+            assert await running_turns(redis) == set()
             left: dict[str, Any] = {}
             async for key in redis.scan_iter("*"):
                 left.setdefault(key.decode().rsplit("}", 1)[1].split(":")[1], key)
@@ -298,7 +299,7 @@ async def test_damaged_keys_of_one_user_keep_nobody_else_from_being_closed(
         async with owner(tmp_path, backend, own_store) as (service, client):
             turns = {user: turn_of(await anext(begin(client, user))) for user in users}
             for turn_id in turns.values():
-                while not await redis.xrange(f"chat:turn:{{{turn_id}}}:events", min="1-0", count=1):
+                while not await redis.xrange(keys.events(turn_id), min="1-0", count=1):
                     await asyncio.sleep(0.01)
             damaged = min(users, key=lambda user: turns[user])
             await redis.set(f"chat:{{{damaged}}}:messages:default", "damaged")
@@ -316,7 +317,7 @@ async def test_a_damaged_journal_harms_no_other_turn(serve: Serve, backend: Back
     async with serve(redis_url=own_store) as client, Redis.from_url(own_store) as redis:
         damaged = begin(client, "damaged")
         turn_id = turn_of(await anext(damaged))
-        await redis.set(f"chat:turn:{{{turn_id}}}:events", "damaged")
+        await redis.set(keys.events(turn_id), "damaged")
         other = begin(client, "other")
         await anext(other)
         held.go_on.set()

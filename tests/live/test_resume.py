@@ -7,9 +7,10 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.store import keys
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange, Script, says
-from tests.support.chunks import answer, chunk, event
+from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.sse import chat, events
 from tests.support.store import kept
 from tests.support.turns import Held, begin, follow, raw, turn_of
@@ -84,6 +85,37 @@ async def test_a_reader_elsewhere_gets_each_event_before_the_next_is_sent(
         assert [each.data async for each in mine][-1] == "[DONE]"
 
 
+@pytest.mark.parametrize(
+    ("parts", "rest"),
+    [
+        ([chunk("one")], (event(chunk(finish_reason="stop")), DONE)),
+        ([chunk("one"), chunk(finish_reason="stop")], (DONE,)),
+    ],
+    ids=["before an event", "before the end"],
+)
+async def test_what_redis_has_lost_of_a_running_turn_is_there_again_at_its_end(
+    serve: Serve,
+    backend: Backend,
+    redis: Redis,
+    user: str,
+    parts: list[dict[str, Any]],
+    rest: tuple[bytes, ...],
+) -> None:
+    backend.script = held = Held(*map(event, parts), rest=rest)
+    async with serve() as here, serve() as elsewhere:
+        mine = begin(here, user)
+        received = [await anext(mine) for _ in parts]
+        turn_id = turn_of(received[0])
+        while not await redis.xrange(keys.events(turn_id), min=f"{len(parts)}-0"):
+            await asyncio.sleep(0.01)
+        await redis.delete(keys.events(turn_id))
+        await redis.xadd(keys.events(turn_id), {"created": ""}, id="0-1")
+        held.go_on.set()
+        received += [each async for each in mine]
+        assert received[-1].data == "[DONE]"
+        assert await follow(elsewhere, turn_id) == received
+
+
 async def test_the_end_as_last_event_is_nothing_more_to_come(serve: Serve, user: str) -> None:
     async with serve() as client:
         turn_id = turn_of((await chat(client, user_id=user))[0])
@@ -116,7 +148,7 @@ async def test_a_turn_that_is_no_longer_kept_is_a_410_with_its_status(
 ) -> None:
     async with serve() as client:
         turn_id = turn_of((await chat(client, user_id=user))[0])
-        await redis.delete(f"chat:turn:{{{turn_id}}}:events")
+        await redis.delete(keys.events(turn_id))
         response = await client.get(f"/chat/{turn_id}")
     assert (response.status_code, response.json()["error"]["code"]) == (410, "turn_expired")
     assert "complete" in response.json()["error"]["message"]

@@ -23,6 +23,7 @@ from tests.support.backend import Exchange, Script, running_backend
 from tests.support.chunks import answer
 from tests.support.process import ServiceProcess, started
 from tests.support.proxy import proxy_to
+from tests.support.store import running_turns
 
 _VISITORS = 60
 _WORDS = 10
@@ -73,8 +74,8 @@ async def main(minutes: float) -> int:
             samples = await _run(ledger, weather, replicas, minutes)
             async with Redis.from_url(store_url) as redis:
                 await ledger.check(redis)
-                if left := await redis.zcard("chat:running-turns"):
-                    ledger.violations.append(f"{left} turns still run")
+                if left := await running_turns(redis):
+                    ledger.violations.append(f"{len(left)} turns still run")
     _check_growth(ledger, samples)
     _say(f"\n{len(ledger.questions)} questions, {weather.faults} faults, {dict(ledger.ends.most_common())}")
     _say(f"{sum(replica.log_lines for replica in replicas)} lines logged")

@@ -169,7 +169,7 @@ async def test_a_lapsed_turn_is_found_and_closed_once(running: RunningTurns, fak
     await start(running, "t1")
     await running.renew([(turn("t1"), True)])
     assert await running.lapsed(10) == []
-    await fake_redis.zadd(keys.RUNNING_TURNS, {"t1": 1})
+    await fake_redis.zadd(keys.running_turns(keys.shard_of("t1")), {"t1": 1})
     assert await running.lapsed(10) == ["t1"]
     alive = await running.finish(turn("t1"), *turn_messages("t1"), LOST, only_if_lapsed=True)
     assert alive.outcome == "alive"

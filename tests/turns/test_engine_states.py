@@ -28,6 +28,7 @@ from app.store.running import RunningTurns, UserLimits
 from app.turns.engine import TurnEngine
 from app.turns.turn import Reader
 from tests.support.chunks import DONE, chunk, event
+from tests.support.store import running_turns
 from tests.support.turns import rest_of
 
 LIMITS = TimeLimits(connect=5, first_token=60, token_gap=60, total=60)
@@ -159,7 +160,7 @@ class Turns(RuleBasedStateMachine):
             for process in self.processes:
                 await process.stop()
             await self.check_history()
-            assert await self.redis.zcard(keys.RUNNING_TURNS) == 0
+            assert await running_turns(self.redis) == set()
             await self.http.aclose()
             await self.redis.aclose()
 
@@ -290,11 +291,11 @@ class Turns(RuleBasedStateMachine):
                 asked.is_over = True
                 # Time passes: its leases run out.
                 await self.redis.hset(keys.running(USER, asked.conversation_id), "lease_until", "1")
-                await self.redis.zadd(keys.RUNNING_TURNS, {asked.turn_id: 1})
+                await self.redis.zadd(keys.running_turns(keys.shard_of(asked.turn_id)), {asked.turn_id: 1})
             self.processes[number] = Process(self.redis, self.http)
             await self.processes[number].start()
             async with asyncio.timeout(10):
-                while await self.redis.zrange(keys.RUNNING_TURNS, 0, 1, byscore=True):
+                while await running_turns(self.redis) & {asked.turn_id for asked in lost}:
                     await asyncio.sleep(0.05)
 
         self.run(crash())
