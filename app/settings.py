@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from redis.asyncio import ConnectionPool
 
 from app.names import is_name
+from app.redis_url import parse_redis_url
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 
@@ -60,15 +60,7 @@ def _backend_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.hostname or parts.path):
-        raise ValueError("expected a URL that begins with redis://, rediss:// or unix://")
-    if parts.scheme != "unix" and not re.fullmatch(r"(/\d*)?", parts.path):
-        raise ValueError("expected the number of a database as the path")
-    try:
-        ConnectionPool.from_url(value).make_connection()  # type: ignore[no-untyped-call]
-    except (TypeError, ValueError):
-        raise ValueError("expected a port that is a number, and options that redis-py knows") from None
+    parse_redis_url(value)
     return value
 
 

@@ -15,6 +15,7 @@ import structlog
 from app.embedded import EmbeddedError, embedded_parts
 from app.main import create_app
 from app.observability.logging import configure_logging
+from app.redis_url import parse_redis_url
 from app.server import Server
 from app.settings import Settings, SettingsError, load_settings
 
@@ -79,8 +80,11 @@ def _warn_of_unknown_hosts(settings: Settings) -> None:
 
     It is no reason to stop: the name may come to be known. And nothing waits for the look-ups.
     """
-    for variable, url in {"LLM_BASE_URL": settings.llm_base_url, "REDIS_URL": settings.redis_url}.items():
-        if host := urlsplit(url).hostname:
+    names = [("LLM_BASE_URL", urlsplit(settings.llm_base_url).hostname)]
+    if settings.redis_url:
+        names += [("REDIS_URL", host) for host, _ in parse_redis_url(settings.redis_url).hosts]
+    for variable, host in names:
+        if host:
             threading.Thread(target=_look_up, args=(variable, host), daemon=True).start()
 
 

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
 
 from app.models import ActiveTurn, Message, TurnEnd
 from app.store import keys
+from app.store.connection import RedisClient
 from app.store.faults import redis_faults
 from app.store.script import Script
 
@@ -32,7 +32,7 @@ class HistoryRepository:
     Every method raises HistoryUnavailable where Redis does not do its part in time.
     """
 
-    def __init__(self, redis: Redis, *, closed_seconds: float) -> None:
+    def __init__(self, redis: RedisClient, *, closed_seconds: float) -> None:
         """Use a client that somebody else closes.
 
         Args:
@@ -115,9 +115,9 @@ class HistoryRepository:
         return bool(is_done)
 
     async def probe(self) -> None:
-        """See whether Redis answers."""
+        """See whether Redis answers for keys: a node of a cluster that is down would answer a PING."""
         async with redis_faults():
-            await self._redis.ping()
+            await self._redis.exists(keys.conversations(""))
 
 
 def _message(key: str, element: bytes | str) -> Message | None:

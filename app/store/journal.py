@@ -5,16 +5,18 @@ the last of them as its id: Redis refuses an entry that is written twice, and a 
 of the last event that it has. The end has the greatest id there is, so Redis refuses anything after it, too.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from app.models import TurnEnd, TurnStatus
 from app.packing import pack, unpack
 from app.store import keys
+from app.store.cluster import ClusterClient
+from app.store.connection import RedisClient
 from app.store.faults import redis_faults
 from app.store.script import Call, Script
 
@@ -26,6 +28,10 @@ _CREATED_ID = "0-1"
 _BEGUN_ID = "0-2"
 _REFUSED_IDS = ("equal or smaller than the target stream", "exhausted the last possible ID")
 """What Redis says of an entry that comes after a later one, or after the end."""
+
+_POLL_SECONDS = 0.05
+
+_Entries = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 
 _encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
@@ -67,7 +73,7 @@ class TurnJournal:
     Every method raises HistoryUnavailable where Redis does not do its part in time.
     """
 
-    def __init__(self, redis: Redis, *, ttl_seconds: float) -> None:
+    def __init__(self, redis: RedisClient, *, ttl_seconds: float) -> None:
         """Use a client that somebody else closes.
 
         Args:
@@ -184,14 +190,36 @@ class TurnJournal:
             entries: Any = await self._redis.xrange(keys.events(turn_id))
         return _journalled(entries) if entries else None
 
-    async def tail(self, places: Mapping[str, Place], *, block_ms: int) -> dict[str, Journalled]:
-        """What has come after each turn's place; waits for a first entry for up to `block_ms`."""
-        streams: dict[Any, Any] = {keys.events(turn_id): place.cursor() for turn_id, place in places.items()}
-        turn_ids = dict(zip(streams, places, strict=True))
+    async def tail(self, places: Mapping[str, Place], *, wait_ms: int) -> dict[str, Journalled]:
+        """What has come after each turn's place; waits for a first entry for up to `wait_ms`."""
+        read = self._poll if isinstance(self._redis, ClusterClient) else self._read_blocking
         async with redis_faults():
-            answer: Any = await self._redis.xread(streams, block=block_ms)
-        arrived = ((turn_ids[key.decode()], entries) for key, entries in answer or ())
-        return {turn_id: _journalled(entries, have=places[turn_id].last) for turn_id, entries in arrived}
+            arrived = await read(
+                {keys.events(turn_id): place.cursor() for turn_id, place in places.items()}, wait_ms
+            )
+        return {
+            turn_id: _journalled(entries, have=place.last)
+            for turn_id, place in places.items()
+            if (entries := arrived.get(keys.events(turn_id)))
+        }
+
+    async def _read_blocking(self, cursors: Mapping[str, str], wait_ms: int) -> dict[str, _Entries]:
+        streams: dict[Any, Any] = {**cursors}
+        answer: Any = await self._redis.xread(streams, block=wait_ms)
+        return {key.decode(): entries for key, entries in answer or ()}
+
+    async def _poll(self, cursors: Mapping[str, str], wait_ms: int) -> dict[str, _Entries]:
+        """As the journals are in several slots, for which no one command waits."""
+        until = asyncio.get_running_loop().time() + wait_ms / 1000
+        while True:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for key, cursor in cursors.items():
+                    pipeline.xrange(key, min=f"({cursor}")
+                answers = await pipeline.execute()
+            arrived = {key: entries for key, entries in zip(cursors, answers, strict=True) if entries}
+            if arrived or asyncio.get_running_loop().time() >= until:
+                return arrived
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def missing(self, turn_ids: Sequence[str]) -> list[str]:
         """Those of the turns whose journals are gone, so that nothing can come of them."""
@@ -206,7 +234,7 @@ def _keys(turn_id: str) -> list[str]:
     return [keys.record(turn_id), keys.events(turn_id), keys.running_turns(keys.shard_of(turn_id))]
 
 
-def _journalled(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]], *, have: int = 0) -> Journalled:
+def _journalled(entries: _Entries, *, have: int = 0) -> Journalled:
     """What the entries add to the events that a reader has.
 
     An entry may overlap the one before it: where a write's reply was lost, its events came again with more.

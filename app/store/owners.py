@@ -4,9 +4,8 @@ import secrets
 from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, NamedTuple
 
-from redis.asyncio import Redis
-
 from app.store import keys
+from app.store.connection import RedisClient
 from app.store.faults import redis_faults
 from app.store.script import Call, Script
 
@@ -25,7 +24,7 @@ class TurnOwners:
     Every method raises HistoryUnavailable where Redis does not do its part in time.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         """Use a client that somebody else closes; its answers are bytes."""
         self.own_id = secrets.token_hex(8)
         """Of this process."""
@@ -60,6 +59,7 @@ class TurnOwners:
         A notice may be lost: whatever it was for is found by the next renewal.
         """
         async with redis_faults(), self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+            await self._redis.initialize()  # of a cluster a node can only be chosen when its layout is known
             await channel.subscribe(f"{keys.OWNER_CHANNELS}{self.own_id}")
             async for message in channel.listen():
                 yield message["data"].decode()

@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import Quota, RateLimited, TooManyTurns
 from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
+from app.store.connection import RedisClient
 from app.store.faults import redis_faults
 from app.store.script import Call, Script
 
@@ -77,7 +77,7 @@ class RunningTurns:
 
     def __init__(
         self,
-        redis: Redis,
+        redis: RedisClient,
         *,
         owner: str,
         lease_seconds: float,

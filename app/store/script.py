@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import NoScriptError, RedisError
+
+from app.store.connection import RedisClient
 
 Argument = str | bytes | int
 
@@ -21,7 +22,7 @@ class Call(NamedTuple):
 class Script:
     """A script, sent by its digest and, where the server does not know it, as a whole."""
 
-    def __init__(self, redis: Redis, name: str) -> None:
+    def __init__(self, redis: RedisClient, name: str) -> None:
         self._redis = redis
         self._script: AsyncScript = redis.register_script(
             files("app.store").joinpath(f"scripts/{name}.lua").read_text()
@@ -59,5 +60,6 @@ class Script:
     async def _send(self, calls: Sequence[Call]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for call in calls:
-                pipeline.evalsha(self._script.sha, len(call.keys), *call.keys, *call.args)
+                # Not `evalsha`, which pipelines of a cluster do not have.
+                pipeline.execute_command("EVALSHA", self._script.sha, len(call.keys), *call.keys, *call.args)
             return await pipeline.execute(raise_on_error=False)

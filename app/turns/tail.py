@@ -10,7 +10,7 @@ from app.store.owners import TurnAddress, TurnOwners
 from app.turns.tasks import repeat
 from app.turns.turn import Reader, Turn
 
-_BLOCK_MS = 200
+_WAIT_MS = 200
 _PAUSE_SECONDS = 0.2
 """Between attempts while Redis is away."""
 
@@ -71,7 +71,7 @@ class JournalTail:
             turn_id: Place(len(mirror.turn.events), mirror.turn.has_begun)
             for turn_id, mirror in self._mirrors.items()
         }:
-            arrived = await self._journal.tail(places, block_ms=_BLOCK_MS)
+            arrived = await self._journal.tail(places, wait_ms=_WAIT_MS)
             for turn_id, journalled in arrived.items():
                 _update(self._mirrors[turn_id].turn, journalled)
             if not arrived:

@@ -1,15 +1,14 @@
 """Turns for tests of the store."""
 
-from redis.asyncio import Redis
-
 from app.models import AssistantMessage, TurnRecord, UserMessage
+from app.store.connection import RedisClient
 from app.store.running import RunningTurns, UserLimits
 
 ANSWER_AT = "2026-01-01T00:00:00.000Z"
 
 
 def running_turns(
-    redis: Redis, *, ttl_seconds: int = 60, max_messages: int = 100, at_once: int = 0, a_minute: int = 0
+    redis: RedisClient, *, ttl_seconds: int = 60, max_messages: int = 100, at_once: int = 0, a_minute: int = 0
 ) -> RunningTurns:
     return RunningTurns(
         redis,

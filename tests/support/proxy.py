@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -50,8 +51,9 @@ class _LostReplies:
 class Proxy:
     """Listens on a port of its own and passes everything on, until it is told otherwise."""
 
-    def __init__(self, upstream: Address) -> None:
+    def __init__(self, upstream: Address, *, tls: ssl.SSLContext | None = None) -> None:
         self.upstream = upstream
+        self._tls = tls
         self.port = 0
         self.slice_bytes = _READ_BYTES
         """How much is passed on in one write."""
@@ -64,7 +66,7 @@ class Proxy:
 
     async def accept(self) -> None:
         """Take connections (again), on the same port."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
@@ -201,9 +203,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy_to(upstream: Address) -> AsyncIterator[Proxy]:
-    """A proxy in front of this address."""
-    proxy = Proxy(upstream)
+async def proxy_to(upstream: Address, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
+    """A proxy in front of this address; with `tls` its clients have to speak that."""
+    proxy = Proxy(upstream, tls=tls)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(proxy.end)
         await proxy.accept()

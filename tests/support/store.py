@@ -15,15 +15,16 @@ from redis.asyncio import Redis
 
 from app.embedded.store import embedded_store
 from app.store import keys
+from app.store.connection import RedisClient
 
 
-async def kept(redis: Redis, user: str, conversation: str = "default") -> list[dict[str, Any]]:
+async def kept(redis: RedisClient, user: str, conversation: str = "default") -> list[dict[str, Any]]:
     """A conversation's messages as they stand in their list."""
     elements = await redis.lrange(f"chat:{{{user}}}:messages:{conversation}", 0, -1)
     return [json.loads(element) for element in elements]
 
 
-async def running_turns(redis: Redis) -> set[str]:
+async def running_turns(redis: RedisClient) -> set[str]:
     """The ids of the turns that are looked after, in all shards."""
     found: list[Any] = [await redis.zrange(keys.running_turns(shard), 0, -1) for shard in keys.SHARDS]
     return {turn_id.decode() for turn_ids in found for turn_id in turn_ids}

