@@ -108,7 +108,7 @@ clean: ## Remove .venv, .venv-vllm, .venv-litellm and caches; conversations in .
 define compose_up
 @grep -q '^COMPOSE_FILE=docker-compose.$(1).yaml' .env || { \
 	echo ".env chooses another backend. Type: cp .env.$(1) .env" >&2; exit 2; }
-docker compose -f docker-compose.$(1).yaml up --build --wait --remove-orphans
+docker compose up --build --wait --remove-orphans
 endef
 
 .env:
