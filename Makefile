@@ -47,6 +47,10 @@ faults: $(VENV)/.dev ## Write docs/faults.md from a run of the fault suite
 test-vllm: $(VENV)/.dev $(VLLM_VENV)/.installed ## Run the tests against a real vLLM on the CPU; see docs/vllm-on-cpu.md
 	$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
+.PHONY: test-compose
+test-compose: $(VENV)/.dev ## Run the tests against two replicas behind nginx, which are up; see docs/operations.md
+	$(BIN)/python -m pytest -m compose tests/compose $(ARGS)
+
 .PHONY: soak
 soak: $(VENV)/.dev ## Run under load for MINUTES=10, while clients leave and backend and store fail
 	$(BIN)/python -m tests.soak $(MINUTES)
