@@ -4,17 +4,21 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from app.main import create_app
-from tests.support.backend import Backend, Exchange
+from tests.support.backend import Backend, Exchange, running_backend
 from tests.support.chunks import DONE, chunk, event
 from tests.support.service import serving, settings_for
 
 expect.set_options(timeout=20_000)
+
+session_loop_fixture = partial(pytest_asyncio.fixture, loop_scope="session")
 
 
 class Dictation:
@@ -62,35 +66,41 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture
+@session_loop_fixture(scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """One for all tests, which is why they run in the session's event loop; each has a context of its own."""
     async with async_playwright() as playwright:
         # Its sandbox wants rights that root in a container has not, and everything here is ours.
-        browser = await playwright.chromium.launch(
+        launching = playwright.chromium.launch(
             executable_path=chromium, chromium_sandbox=False, args=["--disable-quic", "--disable-gpu"]
         )
-        try:
+        async with await launching as browser:
             yield browser
-        finally:
-            await browser.close()
 
 
-@pytest.fixture
+@session_loop_fixture
+async def backend() -> AsyncIterator[Backend]:
+    async with running_backend() as backend:
+        yield backend
+
+
+@session_loop_fixture
 async def client(backend: Backend, valkey_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """The service, and a client that stands for another device of the user."""
     async with serving(create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))) as client:
         yield client
 
 
-@pytest.fixture
+@session_loop_fixture
 async def page(browser: Browser, client: httpx.AsyncClient) -> AsyncIterator[Page]:
     """The page, opened. No script of it may fail, and none of an answer may run."""
-    context = await browser.new_context(base_url=str(client.base_url))
-    page = await context.new_page()
     failures: list[str] = []
-    page.on("pageerror", lambda error: failures.append(str(error)))
-    page.on("console", lambda line: failures.append(line.text) if "Content Security" in line.text else None)
-    await page.goto("/")
-    yield page
-    await context.close()
+    async with await browser.new_context(base_url=str(client.base_url)) as context:
+        page = await context.new_page()
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        page.on(
+            "console", lambda line: failures.append(line.text) if "Content Security" in line.text else None
+        )
+        await page.goto("/")
+        yield page
     assert not failures

@@ -10,6 +10,8 @@ from tests.support.backend import Backend, says
 from tests.web.test_markdown import RICH
 from tests.web.test_page import answers, ask
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 PHONE = {"width": 360, "height": 640}
 
 

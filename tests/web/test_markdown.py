@@ -6,6 +6,8 @@ from playwright.async_api import Page, expect
 from tests.support.backend import Backend, says
 from tests.web.test_page import answers, ask
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 RICH = """# Title
 
 Some **bold**, *italic* and `code` in a line, and https://example.test/a.

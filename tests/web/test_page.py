@@ -4,11 +4,14 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import answer
 from tests.web.conftest import Dictation
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WORDS = [f"word{n} " for n in range(60)]
 
