@@ -1,9 +1,11 @@
-"""The examples print a whole answer, each word once, though the line is cut while it comes."""
+"""The examples print a whole answer, each word once, though the line is cut while it comes.
+
+The one for pages is tried in a browser: `tests/web/test_eventsource.py`.
+"""
 
 import json
 import os
 import shutil
-import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator, Callable
@@ -59,29 +61,14 @@ def _node(message: str) -> list[str]:
     return [_program("node"), str(EXAMPLES / "node.mjs"), message]
 
 
-def _eventsource(message: str) -> list[str]:
-    node = [_program("node"), "--experimental-eventsource"]
-    if subprocess.run([*node, "--eval", "0"], check=False, capture_output=True, timeout=30).returncode:
-        pytest.skip("this node has no EventSource")
-    question = json.dumps({"user_id": "user123", "message": message})
-    page = f"""
-        import {{ ask }} from {json.dumps((EXAMPLES / "eventsource.mjs").as_uri())};
-        // Node would end while its EventSource waits to come back; a page stays open.
-        const page = setInterval(() => {{}}, 1000);
-        await ask(process.env.CHAT_URL, {question}, (text) => process.stdout.write(text));
-        clearInterval(page);
-    """
-    return [*node, "--no-warnings", "--input-type=module", "--eval", page]
-
-
 def _text_of_chunks(lines: str) -> str:
     chunks = [json.loads(line) for line in lines.split("\n") if line]
     return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
 
 
 @pytest.fixture(
-    params=[Example(_curl, _text_of_chunks), Example(_httpx), Example(_node), Example(_eventsource)],
-    ids=["curl", "httpx", "node", "eventsource"],
+    params=[Example(_curl, _text_of_chunks), Example(_httpx), Example(_node)],
+    ids=["curl", "httpx", "node"],
 )
 def example(request: pytest.FixtureRequest) -> Example:
     found: Example = request.param
