@@ -9,11 +9,9 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from typing import Any
 
 import httpx
-
-URL = os.environ.get("CHAT_URL", "http://localhost:8000")
 
 
 def events(response: httpx.Response) -> Iterator[tuple[str, str]]:
@@ -27,33 +25,33 @@ def events(response: httpx.Response) -> Iterator[tuple[str, str]]:
                 yield event_id.removeprefix("id: "), data.removeprefix("data: ")
 
 
-def answer(client: httpx.Client, message: str) -> Iterator[str]:
-    """Give the text piece by piece, each once."""
-    body = {"user_id": "user123", "message": message}
+def ask(client: httpx.Client, message: str) -> None:
+    """Print the text piece by piece, each once."""
     # The same key each time: a question that is sent again is not asked again.
     key = {"Idempotency-Key": uuid.uuid4().hex}
-    request = client.build_request("POST", "/chat", json=body, headers=key)
+    body = {"user_id": "user123", "message": message}
+    request: dict[str, Any] = {"method": "POST", "url": "/chat", "headers": key, "json": body}
     while True:
         try:
-            with closing(client.send(request, stream=True)) as response:
+            with client.stream(**request) as response:
                 if response.is_client_error:
                     sys.exit(response.read().decode())
                 for event_id, data in events(response) if response.is_success else ():
-                    turn_id, _, place = event_id.rpartition("-")
                     if data == "[DONE]":
                         return
-                    if place == "end":
+                    if event_id.endswith("-end"):
                         sys.exit(data)
-                    last = {"Last-Event-ID": event_id}
-                    request = client.build_request("GET", f"/chat/{turn_id}", headers=last)
-                    yield "".join(each["delta"].get("content") or "" for each in json.loads(data)["choices"])
+                    for choice in json.loads(data)["choices"]:
+                        print(choice["delta"].get("content") or "", end="", flush=True)
+                    place = f"/chat/{event_id.rpartition('-')[0]}"
+                    request = {"method": "GET", "url": place, "headers": {"Last-Event-ID": event_id}}
         except httpx.TransportError as error:
             print(f"{error!r}: coming back", file=sys.stderr)
         time.sleep(1)
 
 
 if __name__ == "__main__":
+    url = os.environ.get("CHAT_URL", "http://localhost:8000")
     # A ping comes at least every ten seconds, so a longer silence is a dead line.
-    with httpx.Client(base_url=URL, timeout=30) as client:
-        for text in answer(client, sys.argv[1]):
-            print(text, end="", flush=True)
+    with httpx.Client(base_url=url, timeout=30) as client:
+        ask(client, sys.argv[1])

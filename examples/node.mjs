@@ -1,5 +1,5 @@
 // Asks, and prints the answer as it comes; wherever the line is cut it comes back for the rest.
-// Wants Node 18 or later: node examples/node.mjs "Hello"
+// Wants Node 20 or later: node examples/node.mjs "Hello"
 import { setTimeout as sleep } from "node:timers/promises";
 
 const url = process.env.CHAT_URL ?? "http://localhost:8000";
@@ -17,13 +17,12 @@ async function* events(response) {
   }
 }
 
-// The text piece by piece, each once.
-async function* answer(message) {
-  const body = JSON.stringify({ user_id: "user123", message });
+// Prints the text piece by piece, each once.
+async function ask(message) {
+  let place = `${url}/chat`;
   // The same key each time: a question that is sent again is not asked again.
   const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() };
-  let place = `${url}/chat`;
-  let request = { method: "POST", headers, body };
+  let request = { method: "POST", headers, body: JSON.stringify({ user_id: "user123", message }) };
   for (;;) {
     try {
       const response = await fetch(place, request);
@@ -31,9 +30,9 @@ async function* answer(message) {
       for await (const { id, data } of response.ok ? events(response) : []) {
         if (data === "[DONE]") return;
         if (id.endsWith("-end")) throw new Error(data);
+        process.stdout.write(JSON.parse(data).choices[0]?.delta.content ?? "");
         place = `${url}/chat/${id.slice(0, id.lastIndexOf("-"))}`;
         request = { headers: { "Last-Event-ID": id } };
-        yield JSON.parse(data).choices[0]?.delta.content ?? "";
       }
     } catch (error) {
       if (!(error instanceof TypeError)) throw error; // what fetch throws for a line that is cut
@@ -43,9 +42,4 @@ async function* answer(message) {
   }
 }
 
-try {
-  for await (const text of answer(process.argv[2])) process.stdout.write(text);
-} catch (error) {
-  console.error(error.message);
-  process.exitCode = 1;
-}
+await ask(process.argv[2]);
