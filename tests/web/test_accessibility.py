@@ -1,4 +1,4 @@
-"""The page for everybody: axe-core's rules, both colour schemes, and a phone."""
+"""The page for everybody: axe-core's rules, both colour schemes, a phone, and the keyboard alone."""
 
 from typing import Literal
 
@@ -7,8 +7,9 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.support.backend import Backend, says
+from tests.web.chatting import answers, ask
+from tests.web.conftest import Dictation
 from tests.web.test_markdown import RICH
-from tests.web.test_page import answers, ask
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,3 +49,32 @@ async def test_a_phone_has_the_conversations_behind_a_button(page: Page) -> None
     await expect(menu).to_have_attribute("aria-expanded", "false")
     await expect(page.get_by_label("Message", exact=True)).to_be_focused()
     assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+async def test_the_keyboard_alone_is_enough(page: Page, dictation: Dictation) -> None:
+    message = page.get_by_label("Message", exact=True)
+    await message.focus()
+    await page.keyboard.type("one")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.type("two")
+    await expect(message).to_have_value("one\ntwo")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("article", name="Question")).to_have_text("one\ntwo")
+    await expect(message).to_be_focused()
+    dictation.say("so far")
+    await expect(answers(page)).to_have_text("so far")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("button", name="Send")).to_be_visible()
+    await expect(message).to_be_focused()
+
+
+async def test_tab_reaches_everything_in_reading_order(page: Page) -> None:
+    await expect(page.get_by_role("link", name="default")).to_be_visible()
+    order = ["Settings", "New conversation", "default0 messages", "Delete conversation default"]
+    order += ["Messages", "message", "Send"]
+    for reached in order:
+        await page.keyboard.press("Tab")
+        name = await page.evaluate(
+            "(({ ariaLabel, id, textContent }) => [ariaLabel, id, textContent])(document.activeElement)"
+        )
+        assert reached in name

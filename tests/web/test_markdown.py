@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.support.backend import Backend, says
-from tests.web.test_page import answers, ask
+from tests.web.chatting import answers, ask
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

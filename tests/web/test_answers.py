@@ -1,0 +1,92 @@
+"""An answer, as it comes: word by word, stopped, broken off."""
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.backend import Backend, says
+from tests.web.chatting import answers, ask, kept
+from tests.web.conftest import Dictation
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+WATCH_SHIFTS = """() => {
+  window.shifts = [];
+  new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map((each) => each.value)))
+    .observe({ type: "layout-shift" });
+}"""
+
+
+async def test_an_answer_appears_word_by_word(
+    page: Page, dictation: Dictation, client: httpx.AsyncClient
+) -> None:
+    await ask(page)
+    await expect(page.get_by_role("article", name="Question")).to_have_text("Hi")
+    for words in ("one ", "one two ", "one two three"):
+        dictation.say(words.split()[-1] + " ")
+        await expect(answers(page)).to_have_text(words.strip())
+        await expect(page.get_by_role("status")).to_have_text("Answering…")
+    dictation.end()
+    await expect(page.get_by_role("status")).to_have_text("")
+    assert await kept(page, client) == [("Hi", None), ("one two three ", "complete")]
+
+
+async def test_a_whole_answer_is_read_out_once(page: Page, dictation: Dictation) -> None:
+    spoken = page.locator("#announcer")
+    await ask(page)
+    dictation.say("one ", "two")
+    await expect(answers(page)).to_have_text("one two")
+    await expect(spoken).to_be_empty()
+    dictation.end()
+    await expect(spoken).to_have_text("one two")
+
+
+async def test_stop_keeps_what_was_said(page: Page, dictation: Dictation, client: httpx.AsyncClient) -> None:
+    await ask(page)
+    dictation.say("so far")
+    await expect(answers(page)).to_have_text("so far")
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.get_by_role("button", name="Send")).to_be_visible()
+    assert await kept(page, client) == [("Hi", None), ("so far", "stopped")]
+    await page.reload()
+    await expect(answers(page)).to_contain_text("Stopped.")
+
+
+async def test_an_answer_that_breaks_off_says_so(page: Page, dictation: Dictation) -> None:
+    await ask(page)
+    dictation.say("half an")
+    await expect(answers(page)).to_have_text("half an")
+    dictation.cut()
+    await expect(answers(page).get_by_role("alert")).to_contain_text("not the whole answer")
+    await page.reload()
+    await expect(answers(page)).to_contain_text("not the whole answer")
+
+
+async def test_messages_that_were_left_out_are_mentioned(page: Page, backend: Backend) -> None:
+    backend.script = says("long " * 2000)
+    for number in range(1, 4):
+        await ask(page)
+        await expect(answers(page)).to_have_count(number)
+        await expect(page.get_by_role("status")).to_have_text("")
+    await expect(page.get_by_text("did not fit the model's context")).to_be_visible()
+
+
+async def test_nothing_moves_while_an_answer_streams(page: Page, dictation: Dictation) -> None:
+    await ask(page, "Before")
+    dictation.say("An answer that stands above the next one.")
+    dictation.end()
+    await expect(page.get_by_role("status")).to_have_text("")
+    await ask(page)
+    dictation.say("first ")
+    await expect(answers(page)).to_have_count(2)
+    await page.evaluate(WATCH_SHIFTS)
+    for n in range(40):
+        dictation.say(
+            f"and **bold {n}** `code`, ", f"and more words.\n\n- item {n}\n" if n % 5 == 0 else "so "
+        )
+        await page.evaluate("new Promise((resolve) => requestAnimationFrame(resolve))")
+    dictation.say("the last.")
+    await expect(answers(page).last).to_contain_text("the last.")
+    dictation.end()
+    await expect(page.get_by_role("status")).to_have_text("")
+    assert await page.evaluate("shifts") == []

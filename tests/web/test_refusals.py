@@ -1,0 +1,62 @@
+"""A service that says no, and what can be done about it."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.support.backend import Backend, Exchange
+from tests.web.chatting import answers, ask
+from tests.web.conftest import Dictation
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_question_that_was_not_taken_can_be_asked_again(page: Page, backend: Backend) -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.json(500, {"error": {"message": "broken"}})
+
+    backend.script = refuse
+    await ask(page, "Hello?")
+    await expect(page.get_by_role("alert")).to_be_visible()
+    backend.script = dictation = Dictation()
+    dictation.say("mended")
+    dictation.end()
+    await page.get_by_role("button", name="Try again").click()
+    await expect(answers(page)).to_have_text("mended")
+    await expect(page.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_key_that_is_wanted_is_asked_for(page: Page) -> None:
+    body = '{"error": {"message": "A key is wanted.", "code": "invalid_api_key"}}'
+    keys: list[str | None] = []
+
+    async def refuse(route: Any) -> None:
+        keys.append(await route.request.header_value("authorization"))
+        await route.fulfill(status=401, content_type="application/json", body=body)
+
+    await page.route("**/users/**", refuse)
+    await page.reload()
+    dialog = page.get_by_role("dialog", name="Settings")
+    await dialog.get_by_label("Key or token").fill("a-key-of-at-least-16")
+    await page.unroute("**/users/**")
+    async with page.expect_request("**/users/**") as request:
+        await dialog.get_by_role("button", name="Save").click()
+    assert await (await request.value).header_value("authorization") == "Bearer a-key-of-at-least-16"
+    assert set(keys) == {None}
+    assert "a-key-of-at-least-16" not in await page.evaluate("JSON.stringify(localStorage)")
+
+
+async def test_a_limit_says_how_long_to_wait(page: Page) -> None:
+    body = '{"error": {"message": "Too many turns.", "code": "rate_limited"}}'
+    await page.route(
+        "**/chat",
+        lambda route: route.fulfill(
+            status=429, headers={"Retry-After": "30"}, content_type="application/json", body=body
+        ),
+    )
+    await ask(page)
+    await expect(page.get_by_role("alert")).to_contain_text("Too many turns.")
+    await expect(page.get_by_role("button", name="Try again in")).to_be_disabled()
+    await page.get_by_role("button", name="Edit").click()
+    await expect(page.get_by_label("Message", exact=True)).to_have_value("Hi")
