@@ -49,7 +49,12 @@ export function deleteConversation(conversationId) {
   return request("DELETE", `${mine()}/${encodeURIComponent(conversationId)}`);
 }
 
-const mine = () => `users/${encodeURIComponent(userId())}/conversations`;
+export function eraseUser() {
+  return request("DELETE", me());
+}
+
+const me = () => `users/${encodeURIComponent(userId())}`;
+const mine = () => `${me()}/conversations`;
 const query = (before) => (before ? `?before=${encodeURIComponent(before)}` : "");
 
 async function request(method, path, { headers = {}, ...rest } = {}) {

@@ -1,6 +1,9 @@
 // Wires the page: which conversation is open, and what runs in it.
 
 import * as api from "./api.js";
+import * as composer from "./composer.js";
+import { confirmed } from "./confirm.js";
+import { unhurried } from "./paint.js";
 import { openSettings, wireSettings } from "./settings.js";
 import * as sidebar from "./sidebar.js";
 import { keepTurns, keptTurns, randomId } from "./store.js";
@@ -10,10 +13,6 @@ import * as view from "./view.js";
 const KEEP_EVERY = 250;
 const KEPT_NO_LONGER = ["turn_expired", "turn_not_found", "conversation_deleted"];
 
-const composer = document.querySelector("#composer");
-const input = document.querySelector("#message");
-const sendButton = document.querySelector("#send");
-const stopButton = document.querySelector("#stop");
 const earlier = document.querySelector("#earlier-messages");
 
 /** By conversation, what runs in this tab, or did not start: `{turn, exchange, isRunning}`. */
@@ -47,26 +46,39 @@ async function open(conversationId) {
     const active = page.active_turn;
     if (active && !own) begin(new Turn({ conversationId, message: active.message, id: active.turn_id }));
   } catch (error) {
-    if (number === opened) reportLoading(error);
+    if (number === opened) report(error, () => open(conversationId));
   }
   refreshSidebar();
 }
 
 function offerEarlier(conversationId, before) {
   earlier.hidden = !before;
-  earlier.onclick = async () => {
-    const page = await api.conversation(conversationId, before).catch(reportLoading);
-    if (!page || conversationId !== current) return;
+  const fetchEarlier = async () => {
+    const page = await api.conversation(conversationId, before);
+    if (conversationId !== current) return;
     view.prepend(...page.messages.map(view.message));
     offerEarlier(conversationId, page.next_before);
   };
+  earlier.onclick = () => attempt(fetchEarlier);
 }
 
-function reportLoading(error) {
+function report(error, again) {
   if (error.status === 401) openSettings();
   const reason = error instanceof api.ServiceError ? error.message : "The service cannot be reached.";
-  const found = view.notice(reason, [["Try again", () => open(current)]], error.retryAfter);
+  const actAgain = () => {
+    found.remove();
+    again();
+  };
+  const found = view.notice(reason, [["Try again", actAgain], ...settingsFor(error)], error.retryAfter);
   view.append(found);
+}
+
+/** Another tab or device may have gone on with it, or deleted it, while nobody looked at this one. */
+async function catchUp() {
+  const conversationId = current;
+  const page = await api.conversation(conversationId).catch(() => null);
+  if (!page || conversationId !== current || running.has(conversationId)) return;
+  if (page.active_turn || page.messages.at(-1)?.turn_id !== view.lastTurn()) open(conversationId);
 }
 
 function refreshSidebar() {
@@ -75,16 +87,36 @@ function refreshSidebar() {
 }
 
 async function deleteConversation(conversationId) {
-  if (!confirm(`Delete the conversation “${conversationId}” and all that was said in it?`)) return;
-  try {
+  const consequence = `All that was said in “${conversationId}” is deleted. This cannot be undone.`;
+  if (!(await confirmed("Delete the conversation?", consequence, "Delete"))) return;
+  const remove = async () => {
     await api.deleteConversation(conversationId);
+    forget(conversationId);
+    if (conversationId === current) open(current);
+    else refreshSidebar();
+  };
+  attempt(remove);
+}
+
+function eraseEverything() {
+  attempt(async () => {
+    await api.eraseUser();
+    startAfresh();
+    view.setStatus("Everything is erased.");
+  });
+}
+
+async function attempt(act) {
+  try {
+    await act();
   } catch (error) {
-    reportLoading(error);
-    return;
+    report(error, () => attempt(act));
   }
-  forget(conversationId);
-  if (conversationId === current) open(current);
-  else refreshSidebar();
+}
+
+function startAfresh() {
+  for (const conversationId of [...running.keys()]) forget(conversationId);
+  open(current);
 }
 
 function ask(message, { mayInterrupt = false, idempotencyKey = randomId() } = {}) {
@@ -98,7 +130,7 @@ async function begin(turn) {
   const entry = { turn, exchange: new view.Exchange(turn.message), isRunning: true };
   running.set(turn.conversationId, entry);
   if (turn.conversationId === current) view.append(...entry.exchange.elements);
-  const paint = oncePerFrame(() => {
+  const paint = unhurried(() => {
     if (entry.isRunning) show(entry);
   });
   showState();
@@ -115,6 +147,7 @@ async function begin(turn) {
   entry.isRunning = false;
   if (running.get(turn.conversationId) !== entry) return; // it was given up
   finish(entry, failure);
+  if (failure?.status === 401) openSettings();
   keep();
   showState();
   refreshSidebar();
@@ -123,6 +156,7 @@ async function begin(turn) {
 function show({ turn, exchange }) {
   if (turn.id) {
     exchange.start(turn);
+    exchange.think(turn.thinking);
     exchange.show(turn.text);
   }
   view.stayAtEnd();
@@ -159,16 +193,14 @@ function explain(entry, failure) {
     actions.splice(0, 1, ["Show the running answer", () => attach(conversationId)]);
     actions.push(["Interrupt it and ask", () => ask(turn.message, { mayInterrupt: true })]);
   }
-  if ([401, 403].includes(failure.status)) actions.push(["Settings", openSettings]);
-  if (failure.status === 401) openSettings();
-  exchange.notice(failure.message, actions, failure.retryAfter);
+  exchange.notice(failure.message, [...actions, ...settingsFor(failure)], failure.retryAfter);
 }
 
-/** Give the question back to whoever wrote it. */
+const settingsFor = ({ status }) => ([401, 403].includes(status) ? [["Settings", openSettings]] : []);
+
 function edit({ turn }) {
   forget(turn.conversationId);
-  if (!input.value) input.value = turn.message;
-  input.focus();
+  composer.giveBack(turn.message);
   showState();
 }
 
@@ -188,7 +220,7 @@ function forget(conversationId) {
 
 async function stop() {
   const turn = running.get(current)?.turn;
-  input.focus();
+  composer.focus();
   try {
     await turn?.stop();
   } catch (error) {
@@ -198,12 +230,14 @@ async function stop() {
 
 /** What can be done now, and what goes on. */
 function showState() {
-  const entry = running.get(current);
-  const isRunning = Boolean(entry?.isRunning);
-  stopButton.hidden = !isRunning;
-  sendButton.hidden = isRunning;
-  const { isLost } = entry?.turn ?? {};
-  view.setStatus(!isRunning ? "" : isLost ? "Connection lost. Reconnecting…" : "Answering…");
+  const { turn, isRunning = false } = running.get(current) ?? {};
+  composer.showRunning(isRunning);
+  view.setStatus(isRunning ? activityOf(turn) : "");
+}
+
+function activityOf({ isLost, text, thinking }) {
+  if (isLost) return "Connection lost. Reconnecting…";
+  return thinking && !text ? "Thinking…" : "Answering…";
 }
 
 /** Before the tab goes, and now and then, as a tab may go without a word. */
@@ -217,51 +251,32 @@ function keepSoon() {
   keepTimer ||= setTimeout(keep, KEEP_EVERY);
 }
 
-function oncePerFrame(paint) {
-  let frame = 0;
-  return () => {
-    frame ||= requestAnimationFrame(() => {
-      frame = 0;
-      paint();
-    });
-  };
-}
-
-composer.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const message = input.value;
-  if (!message.trim() || running.get(current)?.isRunning) return;
-  input.value = "";
-  input.focus();
+composer.wireComposer((message) => {
+  if (running.get(current)?.isRunning) return false;
   ask(message);
-});
-input.addEventListener("keydown", (event) => {
-  // While an input method composes a character, Enter is its own.
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  composer.requestSubmit();
-});
+  return true;
+}, stop);
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
   sidebar.toggle(false);
   if (running.get(current)?.isRunning) stop();
 });
-stopButton.addEventListener("click", stop);
 document.querySelector("#new-conversation").addEventListener("click", () => {
   const now = new Date();
   const local = new Date(now.getTime() - now.getTimezoneOffset() * 60_000);
   location.hash = sidebar.addressOf(local.toISOString().slice(0, 19).replace("T", " "));
-  input.focus();
+  composer.focus();
 });
 window.addEventListener("hashchange", () => {
   sidebar.toggle(false);
   open(conversationInAddress());
 });
-window.addEventListener("pagehide", keep);
-wireSettings(() => {
-  for (const conversationId of [...running.keys()]) forget(conversationId);
-  open(current);
+document.addEventListener("visibilitychange", () => {
+  // An alert stands by what is perhaps not kept.
+  if (!document.hidden && !running.has(current) && !view.hasAlert()) catchUp();
 });
+window.addEventListener("pagehide", keep);
+wireSettings(startAfresh, eraseEverything);
 
 for (const kept of keptTurns()) begin(new Turn(kept));
 open(current);

@@ -1,6 +1,7 @@
 // Who asks, and with which key.
 
-import { key, setKey, setUserId, userId } from "./store.js";
+import { confirmed } from "./confirm.js";
+import { key, setKey, setUserId, userId, whenUserChanges } from "./store.js";
 
 const dialog = document.querySelector("#settings");
 const form = dialog.querySelector("form");
@@ -14,8 +15,8 @@ export function openSettings() {
   dialog.showModal();
 }
 
-/** `onSave` is called once they are other ones. */
-export function wireSettings(onSave) {
+/** `onSave` is called once they are other ones, `onErase` where nothing of the user is to stay. */
+export function wireSettings(onSave, onErase) {
   document.querySelector("#open-settings").addEventListener("click", openSettings);
   document.querySelector("#close-settings").addEventListener("click", () => dialog.close());
   form.addEventListener("submit", (event) => {
@@ -25,5 +26,12 @@ export function wireSettings(onSave) {
     setUserId(userInput.value);
     setKey(keyInput.value);
     onSave();
+  });
+  whenUserChanges(onSave);
+  document.querySelector("#erase").addEventListener("click", async () => {
+    const consequence = `Every conversation of the user “${userId()}” is deleted, on all devices. This cannot be undone.`;
+    if (!(await confirmed("Erase everything?", consequence, "Erase"))) return;
+    dialog.close();
+    onErase();
   });
 }

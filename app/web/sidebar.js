@@ -23,7 +23,7 @@ export async function refresh(current, onDelete) {
   if (!found.some((each) => each.conversation_id === current)) {
     found.unshift({ conversation_id: current, message_count: 0 });
   }
-  list.replaceChildren(...found.map((each) => item(each, current, onDelete)));
+  replaceItems(found.map((each) => item(each, current, onDelete)));
   turnTo(page);
   older.onclick = async () => {
     const next = await api.conversations(nextBefore).catch(() => null);
@@ -40,6 +40,18 @@ export function toggle(isOpen = menu.ariaExpanded !== "true") {
 }
 
 menu.addEventListener("click", () => toggle());
+
+/** Whoever is among them with the keyboard stays at the same one, or where it was. */
+function replaceItems(items) {
+  const reached = document.activeElement;
+  const place = controls().indexOf(reached);
+  list.replaceChildren(...items);
+  if (place < 0) return;
+  const same = controls().find((each) => each.ariaLabel === reached.ariaLabel && each.href === reached.href);
+  (same ?? controls()[place] ?? controls().at(-1)).focus();
+}
+
+const controls = () => [...list.querySelectorAll("a, button")];
 
 function turnTo(page) {
   nextBefore = page.next_before;

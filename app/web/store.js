@@ -19,6 +19,13 @@ export function setUserId(id) {
   localStorage.setItem(USER, id);
 }
 
+/** `act` once another tab has made itself, and so this one, another user's. */
+export function whenUserChanges(act) {
+  window.addEventListener("storage", (event) => {
+    if (event.key === USER) act();
+  });
+}
+
 export function key() {
   return sessionStorage.getItem(KEY) ?? "";
 }
@@ -27,7 +34,7 @@ export function setKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
-/** The turns that were running, each with its text and the id of the event that ended it. */
+/** The turns that were running, each with its texts and the id of the event that ended it. */
 export function keptTurns() {
   return JSON.parse(sessionStorage.getItem(TURNS) ?? "[]");
 }

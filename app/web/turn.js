@@ -1,6 +1,7 @@
 // One turn, followed to its end over as many connections as that takes.
 
 import * as api from "./api.js";
+import { textsOf } from "./delta.js";
 import { eventsOf } from "./events.js";
 
 const FIRST_PAUSE = 500;
@@ -11,8 +12,9 @@ export class Turn {
   #left = new AbortController();
 
   /** Either a question to ask (`idempotencyKey`), or a turn that runs already (`id`), from where it was left. */
-  constructor({ conversationId, message, idempotencyKey, mayInterrupt = false, id = null, lastEventId = "", text = "" }) {
-    Object.assign(this, { conversationId, message, idempotencyKey, mayInterrupt, id, lastEventId, text });
+  constructor({ conversationId, message, idempotencyKey, mayInterrupt = false, ...kept }) {
+    Object.assign(this, { conversationId, message, idempotencyKey, mayInterrupt });
+    Object.assign(this, { id: null, lastEventId: "", text: "", thinking: "" }, kept);
     this.trimmed = 0;
     this.isLost = false;
   }
@@ -58,8 +60,8 @@ export class Turn {
 
   /** What a reload needs to go on from here. */
   toJSON() {
-    const { conversationId, message, idempotencyKey, mayInterrupt, id, lastEventId, text } = this;
-    return { conversationId, message, idempotencyKey, mayInterrupt, id, lastEventId, text };
+    const { conversationId, message, idempotencyKey, mayInterrupt, id, lastEventId, text, thinking } = this;
+    return { conversationId, message, idempotencyKey, mayInterrupt, id, lastEventId, text, thinking };
   }
 
   async #followOnce(onChange) {
@@ -78,8 +80,10 @@ export class Turn {
         if (data === "[DONE]") return true;
         const chunk = JSON.parse(data);
         if (chunk.error) throw new api.ServiceError(chunk.error);
+        const { text, thinking } = textsOf(chunk);
         // In one step, so that what is kept never has a text without its place, or the reverse.
-        this.text += chunk.choices?.[0]?.delta?.content ?? "";
+        this.text += text;
+        this.thinking += thinking;
         this.lastEventId = id;
         onChange();
       }

@@ -55,11 +55,21 @@ export function message({ role, content, turn_id: turnId, status: ended }) {
   return article;
 }
 
+/** The turn that the last message is of. */
+export function lastTurn() {
+  return messages.lastElementChild?.dataset.turn;
+}
+
+export function hasAlert() {
+  return messages.querySelector("[role=alert]") !== null;
+}
+
 /** A question and the answer that comes to it. */
 export class Exchange {
   #question;
   #answer = bubble("assistant", "Answer");
   #trimmed = null;
+  #thinking = null;
   #notice = null;
   #hasStarted = false;
   #turnId = null;
@@ -69,7 +79,7 @@ export class Exchange {
   }
 
   get elements() {
-    const started = this.#hasStarted ? [this.#trimmed, this.#answer] : [];
+    const started = this.#hasStarted ? [this.#trimmed, this.#thinking, this.#answer] : [];
     return [this.#question, ...started, this.#notice].filter(Boolean);
   }
 
@@ -91,6 +101,17 @@ export class Exchange {
 
   show(text) {
     show(this.#answer.firstChild, text);
+  }
+
+  /** Show what the model thinks: beside the answer, which has none of it. */
+  think(text) {
+    if (!text) return;
+    if (!this.#thinking) {
+      this.#thinking = thoughts();
+      this.#answer.before(this.#thinking);
+    }
+    const [paragraph] = this.#thinking.getElementsByTagName("p");
+    if (paragraph.textContent !== text) paragraph.textContent = text;
   }
 
   end(reason) {
@@ -163,6 +184,14 @@ function bubble(kind, label, turnId) {
   if (turnId) article.dataset.turn = turnId;
   article.append(document.createElement("div"));
   return article;
+}
+
+function thoughts() {
+  const made = document.createElement("details");
+  const summary = document.createElement("summary");
+  summary.textContent = "Thinking";
+  made.append(summary, document.createElement("p"));
+  return made;
 }
 
 function note(text, role) {

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -31,6 +32,10 @@ class Dictation:
         """Have it say these words, each in a chunk of its own."""
         for word in words:
             self._parts.put_nowait(event(chunk(word)))
+
+    def send(self, delta: dict[str, Any]) -> None:
+        """Have it send a chunk with this delta."""
+        self._parts.put_nowait(event(chunk(choices=[{"index": 0, "delta": delta, "finish_reason": None}])))
 
     def end(self) -> None:
         """Have it end its answer as it should."""

@@ -37,6 +37,16 @@ async def test_axe_finds_no_fault(
     assert await faults(page) == []
     await page.get_by_role("button", name="Settings").click()
     assert await faults(page) == []
+    await page.get_by_role("button", name="Erase everything").click()
+    assert await faults(page) == []
+
+
+async def test_axe_finds_no_fault_while_a_model_thinks(page: Page, dictation: Dictation) -> None:
+    await ask(page)
+    dictation.send({"reasoning_content": "Hm."})
+    await page.get_by_text("Thinking", exact=True).click()
+    assert await faults(page) == []
+    dictation.end()
 
 
 async def test_a_phone_has_the_conversations_behind_a_button(page: Page) -> None:

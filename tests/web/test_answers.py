@@ -90,3 +90,78 @@ async def test_nothing_moves_while_an_answer_streams(page: Page, dictation: Dict
     dictation.end()
     await expect(page.get_by_role("status")).to_have_text("")
     assert await page.evaluate("shifts") == []
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+async def test_what_a_model_thinks_can_be_read_while_it_thinks_and_is_no_part_of_the_answer(
+    page: Page, dictation: Dictation, client: httpx.AsyncClient, field: str
+) -> None:
+    thinking = page.get_by_text("Thinking", exact=True)
+    thoughts = page.locator("details > p")
+    await ask(page)
+    dictation.send({field: "<b>Hm</b>,\n"})
+    await expect(page.get_by_role("status")).to_have_text("Thinking…")
+    await expect(thoughts).to_be_hidden()
+    await thinking.press("Enter")
+    await expect(thoughts).to_have_text("<b>Hm</b>,", use_inner_text=True)
+    dictation.send({field: "*well*"})
+    await expect(thoughts).to_have_text("<b>Hm</b>,\n*well*", use_inner_text=True)
+    dictation.say("Yes.")
+    await expect(page.get_by_role("status")).to_have_text("Answering…")
+    dictation.end()
+    await expect(page.get_by_role("status")).to_have_text("")
+    await expect(answers(page)).to_have_text("Yes.")
+    await expect(page.locator("#announcer")).to_have_text("Yes.")
+    assert await kept(page, client) == [("Hi", None), ("Yes.", "complete")]
+
+
+async def test_a_reload_loses_none_of_the_thoughts(page: Page, dictation: Dictation) -> None:
+    await ask(page)
+    dictation.send({"reasoning_content": "one "})
+    await expect(page.locator("details > p")).to_have_text("one")
+    await page.reload()
+    dictation.send({"reasoning_content": "two"})
+    await expect(page.locator("details > p")).to_have_text("one two")
+    dictation.end()
+
+
+async def test_content_that_comes_in_parts_is_put_together(page: Page, dictation: Dictation) -> None:
+    """Mistral's reasoning models send it so."""
+    await ask(page)
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    dictation.send({"content": [thought]})
+    await expect(page.locator("details > p")).to_have_text("Hm.")
+    dictation.send({"content": [{"type": "text", "text": "Y"}, {"type": "text", "text": "es"}]})
+    dictation.say(".")
+    await expect(answers(page)).to_have_text("Yes.")
+    dictation.end()
+
+
+async def test_an_answer_of_thousands_of_tokens_is_shown_whole(page: Page, dictation: Dictation) -> None:
+    await ask(page)
+    dictation.say(*(f"- item {n} **bold** `code`\n" for n in range(5000)))
+    dictation.end()
+    await expect(page.get_by_role("status")).to_have_text("")
+    await expect(answers(page).locator("li")).to_have_count(5000)
+
+
+async def test_what_takes_long_to_paint_is_painted_less_often(page: Page) -> None:
+    rests = await page.evaluate(
+        """async () => {
+          const { unhurried } = await import("/web/paint.js");
+          const rests = [];
+          let end = 0;
+          await new Promise((resolve) => {
+            const paint = unhurried(() => {
+              const start = performance.now();
+              if (end) rests.push(start - end);
+              while (performance.now() < start + 30);
+              end = performance.now();
+              rests.length < 3 ? paint() : resolve();
+            });
+            paint();
+          });
+          return rests;
+        }"""
+    )
+    assert min(rests) > 55

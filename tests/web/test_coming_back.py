@@ -4,9 +4,10 @@ import asyncio
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from tests.support.backend import Backend
+from tests.support.proxy import proxy_to
 from tests.web.chatting import answers, ask, kept, user_of
 from tests.web.conftest import Dictation
 
@@ -133,3 +134,55 @@ async def test_a_busy_conversation_can_be_interrupted(
         await expect(answers(page).last).to_have_text("mine")
         await expect(page.get_by_role("status")).to_have_text("")
     assert [status for _, status in await kept(page, client)] == [None, "interrupted", None, "complete"]
+
+
+async def test_a_line_that_is_reset_is_taken_up_where_it_broke(
+    browser: Browser, client: httpx.AsyncClient, dictation: Dictation
+) -> None:
+    async with (
+        proxy_to(("127.0.0.1", client.base_url.port or 0)) as proxy,
+        await browser.new_context(base_url=f"http://127.0.0.1:{proxy.port}") as context,
+    ):
+        page = await context.new_page()
+        await page.goto("/")
+        proxy.slice_bytes = 7
+        await ask(page)
+        for start in range(0, 60, 20):
+            dictation.say(*WORDS[start : start + 20])
+            await expect(answers(page)).to_contain_text(WORDS[start])
+            proxy.reset()
+        dictation.end()
+        await expect(page.get_by_role("status")).to_have_text("")
+        await expect(answers(page)).to_have_text("".join(WORDS).strip())
+
+
+async def test_a_page_that_was_left_and_gone_back_to_goes_on(page: Page, dictation: Dictation) -> None:
+    await ask(page)
+    dictation.say("one ")
+    await expect(answers(page)).to_have_text("one")
+    await page.goto("/health")
+    dictation.say("two")
+    await page.go_back()
+    await expect(answers(page)).to_have_text("one two")
+    dictation.end()
+    await expect(page.get_by_role("status")).to_have_text("")
+
+
+async def test_a_tab_that_is_opened_again_too_late_reads_the_conversation(
+    page: Page, dictation: Dictation
+) -> None:
+    await ask(page)
+    dictation.say("whole")
+    await expect(answers(page)).to_have_text("whole")
+    turns = await page.evaluate("dispatchEvent(new Event('pagehide')), sessionStorage['chat.turns']")
+    dictation.end()
+    await expect(page.get_by_role("status")).to_have_text("")
+    expired = '{"error": {"message": "Expired.", "code": "turn_expired"}}'
+    await page.route(
+        "**/chat/*", lambda route: route.fulfill(status=410, content_type="application/json", body=expired)
+    )
+    await page.evaluate("(turns) => { sessionStorage['chat.turns'] = turns; }", turns)
+    await page.reload()
+    await expect(page.get_by_role("article")).to_have_count(2)
+    await expect(page.get_by_role("status")).to_have_text("")
+    await expect(answers(page)).to_have_text("whole")
