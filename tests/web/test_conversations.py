@@ -29,6 +29,12 @@ async def test_conversations_are_listed_opened_and_deleted(page: Page, backend: 
     await expect(page.get_by_role("article")).to_have_count(0)
     await page.go_back()
     await expect(answers(page)).to_have_text("second answer")
+    # A yes is for one question only.
+    await page.get_by_role("button", name="Delete conversation").first.click()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("alertdialog")).to_be_hidden()
+    await page.reload()
+    await expect(answers(page)).to_have_text("second answer")
 
 
 async def test_an_answer_goes_on_while_another_conversation_is_open(page: Page, dictation: Dictation) -> None:
