@@ -9,7 +9,7 @@ export function confirmed(question, consequence, action) {
   title.textContent = question;
   text.textContent = consequence;
   yes.textContent = action;
-  dialog.returnValue = ""; // Escape leaves the last one
+  dialog.returnValue = ""; // in some browsers Escape leaves the last one
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => resolve(dialog.returnValue === yes.value), { once: true });
