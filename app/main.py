@@ -23,6 +23,7 @@ from app.security.authenticator import open_authenticator
 from app.settings import Settings
 from app.store.connection import open_redis
 from app.store.history import HistoryRepository
+from app.store.index import TurnIndex
 from app.store.journal import TurnJournal
 from app.store.owners import TurnOwners
 from app.store.running import RunningTurns, UserLimits
@@ -67,11 +68,13 @@ def create_app(
             history = HistoryRepository(store, closed_seconds=closed_seconds)
             llm = LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens)
             owners = TurnOwners(store)
+            index = TurnIndex(store)
             engine = TurnEngine(
                 llm=llm,
                 history=history,
                 running=RunningTurns(
                     store,
+                    index=index,
                     owner=owners.own_id,
                     # The rest of the time is for the sweep that finds what has lapsed.
                     lease_seconds=settings.turn_lease_seconds * 2 / 3,
@@ -83,6 +86,7 @@ def create_app(
                         a_minute=settings.rate_limit_turns_per_minute,
                     ),
                 ),
+                index=index,
                 owners=owners,
                 journal=TurnJournal(store, ttl_seconds=settings.resume_ttl_seconds),
                 metrics=metrics,

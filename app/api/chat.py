@@ -137,7 +137,7 @@ async def follow_turn(
     if place == "end":
         return Response(status_code=204)
     slot.take()
-    return follow(await engine.follow(turn_id, place, only_of=caller.user_id))
+    return follow(await engine.access.follow(turn_id, place, only_of=caller.user_id))
 
 
 @router.delete(
@@ -153,7 +153,7 @@ async def follow_turn(
 )
 async def stop_turn(turn_id: str, caller: CallerDep, engine: EngineDep) -> StoppedTurn:
     """Stop a running turn; the answer comes once it has stopped. A turn that has ended stays as it is."""
-    return StoppedTurn(turn_id=turn_id, status=await engine.stop(turn_id, only_of=caller.user_id))
+    return StoppedTurn(turn_id=turn_id, status=await engine.access.stop(turn_id, only_of=caller.user_id))
 
 
 async def _unless_client_leaves(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:

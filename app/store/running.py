@@ -1,7 +1,6 @@
 """The running turn of each conversation: who may write its end, and until when."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -13,6 +12,7 @@ from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
 from app.store.connection import RedisClient
 from app.store.faults import redis_faults
+from app.store.index import TurnIndex
 from app.store.script import Call, Script
 
 REQUEST_TTL_SECONDS = 24 * 3600
@@ -79,6 +79,7 @@ class RunningTurns:
         self,
         redis: RedisClient,
         *,
+        index: TurnIndex,
         owner: str,
         lease_seconds: float,
         closed_seconds: float,
@@ -90,6 +91,7 @@ class RunningTurns:
 
         Args:
             redis: With answers as bytes.
+            index: Where others look for turns whose leases have lapsed.
             owner: The id of this process, by which others reach the owner of a turn.
             lease_seconds: How long a turn stays its owner's without a renewal.
             closed_seconds: For how long a turn is known to be closed, and is not closed again.
@@ -98,6 +100,7 @@ class RunningTurns:
             limits: Of one user.
         """
         self._redis = redis
+        self._index = index
         self._owner = owner
         self._lease_ms = int(lease_seconds * 1000)
         self._closed_seconds = int(closed_seconds)
@@ -108,7 +111,6 @@ class RunningTurns:
         self._renew = Script(redis, "renew_turn")
         self._finish = Script(redis, "finish_turn")
         self._abandon = Script(redis, "abandon_turn")
-        self._find_lapsed = Script(redis, "find_lapsed")
 
     async def start(self, turn: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> Start:
         """Take the conversation for this turn, or say why not.
@@ -203,7 +205,7 @@ class RunningTurns:
             if failures := [answer for answer in answers if isinstance(answer, RedisError)]:
                 # One damaged key costs no other turn its lease.
                 _log.error("leases cannot be renewed", count=len(failures), reason=str(failures[0]))
-            await self._note_renewed(
+            await self._index.note_renewed(
                 {
                     turn.turn_id: int(answer[3])
                     for (turn, _), answer in zip(turns, answers, strict=True)
@@ -211,36 +213,6 @@ class RunningTurns:
                 }
             )
         return [_lease(answer) for answer in answers]
-
-    async def _note_renewed(self, until_ms: Mapping[str, int]) -> None:
-        by_shard = defaultdict[str, dict[str, int]](dict)
-        for turn_id, lease_until_ms in until_ms.items():
-            by_shard[keys.shard_of(turn_id)][turn_id] = lease_until_ms
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for shard, turns in by_shard.items():
-                # One that has ended in the meantime is not added again.
-                pipeline.zadd(keys.running_turns(shard), turns, xx=True)
-            await pipeline.execute()
-
-    async def lapsed(self, limit: int) -> list[str]:
-        """The ids of turns whose leases have run out, or that ended just now; longest ago first."""
-        async with redis_faults():
-            found = await self._find_lapsed.call_all(
-                [Call([keys.running_turns(shard)], [limit]) for shard in keys.SHARDS]
-            )
-        by_end = sorted(
-            (int(until), turn_id)
-            for lapsed in found
-            for turn_id, until in zip(lapsed[::2], lapsed[1::2], strict=True)
-        )
-        return [turn_id.decode() for _, turn_id in by_end[:limit]]
-
-    async def forget(self, *turn_ids: str) -> None:
-        """Nobody needs to look for these turns any more."""
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
-            for turn_id in turn_ids:
-                pipeline.zrem(keys.running_turns(keys.shard_of(turn_id)), turn_id)
-            await pipeline.execute()
 
     async def finish(
         self,

@@ -5,6 +5,7 @@ import structlog
 from app.llm.chunk import parse_chunk
 from app.models import LOST, TurnEnd, TurnRecord, UserMessage
 from app.observability.metrics import Metrics
+from app.store.index import TurnIndex
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns
 from app.turns.answer import Answer
@@ -19,9 +20,12 @@ class TurnCloser:
     Every method raises HistoryUnavailable where Redis does not do its part in time.
     """
 
-    def __init__(self, running: RunningTurns, journal: TurnJournal, metrics: Metrics) -> None:
+    def __init__(
+        self, running: RunningTurns, journal: TurnJournal, index: TurnIndex, metrics: Metrics
+    ) -> None:
         self._running = running
         self._journal = journal
+        self._index = index
         self._metrics = metrics
 
     async def abandon(self, turn: TurnRecord, end: TurnEnd, *, only_if_lapsed: bool = False) -> None:
@@ -38,7 +42,7 @@ class TurnCloser:
         """Close a turn whose lease has lapsed."""
         record = await self._journal.record(turn_id)
         if record is None:
-            await self._running.forget(turn_id)
+            await self._index.forget(turn_id)
             return
         turn = await self._running.find(record.user_id, record.conversation_id)
         if turn is not None and turn.turn_id == turn_id:

@@ -10,30 +10,28 @@ import anyio
 
 from app.errors import (
     Draining,
-    HistoryUnavailable,
-    InvalidLastEventId,
     Overloaded,
     RateLimitError,
     RequestError,
     ServiceError,
-    TurnExpired,
-    TurnNotFound,
     error_for,
 )
 from app.llm.client import LLMClient
-from app.models import Question, TurnRecord, TurnStatus, failed, now_rfc3339
+from app.models import Question, TurnRecord, failed, now_rfc3339
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing
 from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
-from app.store.journal import JournalRecord, TurnJournal
-from app.store.owners import TurnAddress, TurnOwners
+from app.store.index import TurnIndex
+from app.store.journal import TurnJournal
+from app.store.owners import TurnOwners
 from app.store.running import RunningTurns
+from app.turns.access import TurnAccess
 from app.turns.closer import TurnCloser
 from app.turns.eraser import ConversationEraser
 from app.turns.gate import ConversationGate
-from app.turns.generation import STORE_WAIT_SECONDS, Generation
-from app.turns.keeper import READER_MARK_SECONDS, STOPS, TurnKeeper
+from app.turns.generation import LAST_STORE_SECONDS, Generation
+from app.turns.keeper import TurnKeeper
 from app.turns.prompt import PromptBuilder
 from app.turns.sweeper import TurnSweeper
 from app.turns.tail import JournalTail
@@ -41,7 +39,6 @@ from app.turns.tasks import cancel, supervise
 from app.turns.turn import Reader, Turn
 from app.turns.writer import JournalWriter
 
-_LAST_STORE_SECONDS = STORE_WAIT_SECONDS + 2
 _POLL_SECONDS = 0.1
 
 
@@ -54,6 +51,7 @@ class TurnEngine:
         llm: LLMClient,
         history: HistoryRepository,
         running: RunningTurns,
+        index: TurnIndex,
         owners: TurnOwners,
         journal: TurnJournal,
         metrics: Metrics,
@@ -85,7 +83,7 @@ class TurnEngine:
         """Of starts that Redis may yet carry out; where they do not come to it, a short lease lapses."""
         self._writer = JournalWriter(journal)
         self._tail = JournalTail(journal, owners)
-        self._closer = TurnCloser(running, journal, metrics)
+        self._closer = TurnCloser(running, journal, index, metrics)
         self._keeper = TurnKeeper(
             self._generations,
             running=running,
@@ -95,7 +93,7 @@ class TurnEngine:
             lease_seconds=lease_seconds,
         )
         self._sweeper = TurnSweeper(
-            self._generations, running=running, closer=self._closer, lease_seconds=lease_seconds
+            self._generations, index=index, closer=self._closer, lease_seconds=lease_seconds
         )
         self._gate = ConversationGate(
             self._generations,
@@ -104,7 +102,15 @@ class TurnEngine:
             closer=self._closer,
             sweeper=self._sweeper,
         )
-        self.eraser = ConversationEraser(self._generations, history=history, journal=journal, running=running)
+        self.access = TurnAccess(
+            self._generations,
+            journal=journal,
+            owners=owners,
+            tail=self._tail,
+            metrics=metrics,
+            lease_seconds=lease_seconds,
+        )
+        self.eraser = ConversationEraser(self._generations, history=history, journal=journal, index=index)
         self.is_draining = False
         self._hurry = asyncio.Event()
 
@@ -171,62 +177,6 @@ class TurnEngine:
         self._own(generation)
         return await self._with_status(generation, reader)
 
-    async def follow(self, turn_id: str, after: int = 0, *, only_of: str | None = None) -> Reader:
-        """Read a turn from the event after this number, wherever it runs, and for a while after its end.
-
-        Raises:
-            TurnNotFound: It is unknown, or another user's than `only_of`.
-            TurnExpired: Its events are no longer kept.
-            InvalidLastEventId: It was whole, or stopped, before it came to that event.
-        """
-        if (generation := self._generations.get(turn_id)) is not None:
-            _require_owner(turn_id, generation.record, only_of)
-            reader = generation.turn.open_reader(after)
-            self._metrics.follows.labels("here").inc()
-        else:
-            async with request_deadline():
-                record = await self._journal.record(turn_id)
-                if record is None:
-                    raise TurnNotFound(turn_id=turn_id)
-                _require_owner(turn_id, record, only_of)
-                address = TurnAddress(record.user_id, record.conversation_id, turn_id)
-                if record.status is None:
-                    await self._owners.mark_readers([address], seconds=READER_MARK_SECONDS)
-                try:
-                    reader = await self._tail.open_reader(address, after)
-                except TurnExpired:
-                    raise _expired(turn_id, record.status) from None
-            self._metrics.follows.labels("elsewhere" if record.status is None else "ended").inc()
-        end = reader.turn.end
-        if end is not None and end.code is None and after > len(reader.turn.events):
-            reader.close()
-            raise InvalidLastEventId(turn_id=turn_id)
-        return reader
-
-    async def stop(self, turn_id: str, *, only_of: str | None = None) -> TurnStatus:
-        """Stop a turn, wherever it runs, and wait until it has ended; one that has ended stays as it is.
-
-        Raises:
-            TurnNotFound: It is unknown, or another user's than `only_of`.
-            HistoryUnavailable: Whether it has stopped cannot be told.
-        """
-        if (generation := self._generations.get(turn_id)) is not None:
-            _require_owner(turn_id, generation.record, only_of)
-            generation.cut(STOPS["stopped"])
-            return await _status(generation.turn, _LAST_STORE_SECONDS)
-        async with request_deadline():
-            record = await self._journal.record(turn_id)
-            if record is None:
-                raise TurnNotFound(turn_id=turn_id)
-            _require_owner(turn_id, record, only_of)
-            if record.status is not None:
-                return record.status
-            address = TurnAddress(record.user_id, record.conversation_id, turn_id)
-            await self._owners.stop(address, "stopped")
-            reader = await self._tail.open_reader(address, 0)
-        with reader:
-            return await _status(reader.turn, self._lease_seconds + _LAST_STORE_SECONDS)
-
     async def drain(self, grace_seconds: float) -> None:
         """Take no new turns, let the running ones end; after the grace interrupt and store the rest."""
         self.is_draining = True
@@ -238,7 +188,7 @@ class TurnEngine:
         running.cancel()
         for generation in self._generations.values():
             generation.cut(failed(Draining(), "interrupted"))
-        await self._wait_for_running(_LAST_STORE_SECONDS)
+        await self._wait_for_running(LAST_STORE_SECONDS)
         await cancel(self._tasks | self._take_backs)
 
     def hurry(self) -> None:
@@ -308,7 +258,7 @@ class TurnEngine:
         """Get what the turn's first request gets."""
         if (generation := self._generations.get(turn_id)) is not None:
             return await self._with_status(generation, generation.turn.open_reader())
-        reader = await self.follow(turn_id)
+        reader = await self.access.follow(turn_id)
         turn = reader.turn
         with anyio.move_on_after(self._status_wait_seconds):
             while not turn.has_begun and turn.end is None:
@@ -327,26 +277,6 @@ class TurnEngine:
     async def _wait_for_running(self, seconds: float | None) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-
-
-async def _status(turn: Turn, seconds: float) -> TurnStatus:
-    try:
-        async with asyncio.timeout(seconds):
-            return (await turn.ended()).status
-    except TimeoutError:
-        raise HistoryUnavailable from None
-
-
-def _require_owner(turn_id: str, record: TurnRecord | JournalRecord, user_id: str | None) -> None:
-    """Another user's turn is as good as none: nothing tells that there is one."""
-    if user_id is not None and record.user_id != user_id:
-        raise TurnNotFound(turn_id=turn_id)
-
-
-def _expired(turn_id: str, status: TurnStatus | None) -> TurnExpired:
-    return TurnExpired(
-        f"The turn has ended with status {status}, and its events are no longer kept.", turn_id=turn_id
-    )
 
 
 def _digest(idempotency_key: str | None) -> str:

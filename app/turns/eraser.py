@@ -6,8 +6,8 @@ from app.errors import ConversationDeleted
 from app.models import failed
 from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
+from app.store.index import TurnIndex
 from app.store.journal import TurnJournal
-from app.store.running import RunningTurns
 from app.turns.generation import Generation
 
 _DELETED = failed(ConversationDeleted(), "interrupted")
@@ -25,12 +25,12 @@ class ConversationEraser:
         *,
         history: HistoryRepository,
         journal: TurnJournal,
-        running: RunningTurns,
+        index: TurnIndex,
     ) -> None:
         self._generations = generations
         self._history = history
         self._journal = journal
-        self._running = running
+        self._index = index
 
     async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
         """Erase a conversation, its running turn and what is kept of its turns."""
@@ -43,7 +43,7 @@ class ConversationEraser:
                     if (generation := self._generations.get(turn_id)) is not None:
                         generation.lose(_DELETED)
                 is_done = await self._history.delete(user_id, conversation_id, running_id, _DELETED)
-                await self._running.forget(*turn_ids)
+                await self._index.forget(*turn_ids)
                 if is_done:
                     return
 

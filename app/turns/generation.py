@@ -28,6 +28,8 @@ from app.turns.writer import JournalWriter
 
 STORE_WAIT_SECONDS = 10.0
 """How long after the last token readers wait for the turn to be stored."""
+LAST_STORE_SECONDS = STORE_WAIT_SECONDS + 2
+"""How long whoever has cut a turn waits for its end."""
 _SHARES_AFTER_REFUSALS = (0.5, 0.0)
 """What is left of the conversation in a prompt that follows one that was too long."""
 

@@ -8,7 +8,7 @@ import structlog
 
 from app.errors import HistoryUnavailable
 from app.store.faults import is_away
-from app.store.running import RunningTurns
+from app.store.index import TurnIndex
 from app.turns.closer import TurnCloser
 
 _INTERVAL_SECONDS = 0.5
@@ -22,18 +22,18 @@ class TurnSweeper:
     """Sweeps apart from everything else: closing many turns takes time, and leases have none to lose."""
 
     def __init__(
-        self, own: Container[str], *, running: RunningTurns, closer: TurnCloser, lease_seconds: float
+        self, own: Container[str], *, index: TurnIndex, closer: TurnCloser, lease_seconds: float
     ) -> None:
         """Begin without Redis having failed.
 
         Args:
             own: The ids of the turns that run here.
-            running: Where leases are.
+            index: Where lapsed leases are found.
             closer: Closes what has lapsed.
             lease_seconds: After a failure of Redis nobody's turn is closed until it has answered for so long.
         """
         self._own = own
-        self._running = running
+        self._index = index
         self._closer = closer
         self._lease_seconds = lease_seconds
         self._answered_since: float | None = float("-inf")
@@ -64,7 +64,7 @@ class TurnSweeper:
 
     async def _sweep(self) -> None:
         # Also where nothing may be closed: an answer shows that Redis is there.
-        lapsed = await self._running.lapsed(_LIMIT)
+        lapsed = await self._index.lapsed(_LIMIT)
         async with asyncio.TaskGroup() as closing:
             for turn_id in lapsed:
                 if self.may_close(turn_id):

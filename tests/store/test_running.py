@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from app.errors import HistoryUnavailable
 from app.models import TurnEnd
 from app.store import keys
+from app.store.index import TurnIndex
 from app.store.owners import TurnAddress, TurnOwners
 from app.store.running import RunningTurns
 from tests.store.turns import ANSWER_AT, running_turns, turn, turn_messages
@@ -155,7 +156,7 @@ async def test_a_start_that_is_taken_back_leaves_no_key(running: RunningTurns, f
     record = turn("t1", request="digest")
     await running.start(record, fingerprint="f", may_interrupt=False)
     assert await running.abandon(record) == "unread"
-    await running.forget("t1")
+    await TurnIndex(fake_redis).forget("t1")
     assert await fake_redis.keys("*") == []
 
 
@@ -168,9 +169,9 @@ async def test_what_another_turn_holds_is_not_taken_back(running: RunningTurns) 
 async def test_a_lapsed_turn_is_found_and_closed_once(running: RunningTurns, fake_redis: Redis) -> None:
     await start(running, "t1")
     await running.renew([(turn("t1"), True)])
-    assert await running.lapsed(10) == []
+    assert await TurnIndex(fake_redis).lapsed(10) == []
     await fake_redis.zadd(keys.running_turns(keys.shard_of("t1")), {"t1": 1})
-    assert await running.lapsed(10) == ["t1"]
+    assert await TurnIndex(fake_redis).lapsed(10) == ["t1"]
     alive = await running.finish(turn("t1"), *turn_messages("t1"), LOST, only_if_lapsed=True)
     assert alive.outcome == "alive"
     await lapse(fake_redis)

@@ -2,6 +2,7 @@
 
 from app.models import AssistantMessage, TurnRecord, UserMessage
 from app.store.connection import RedisClient
+from app.store.index import TurnIndex
 from app.store.running import RunningTurns, UserLimits
 
 ANSWER_AT = "2026-01-01T00:00:00.000Z"
@@ -12,6 +13,7 @@ def running_turns(
 ) -> RunningTurns:
     return RunningTurns(
         redis,
+        index=TurnIndex(redis),
         owner="owner",
         lease_seconds=10,
         closed_seconds=300,

@@ -22,6 +22,7 @@ from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing
 from app.store import keys
 from app.store.history import HistoryRepository
+from app.store.index import TurnIndex
 from app.store.journal import TurnJournal
 from app.store.owners import TurnOwners
 from app.store.running import RunningTurns, UserLimits
@@ -75,11 +76,13 @@ class Process:
 
     def __init__(self, redis: Redis, http: httpx.AsyncClient) -> None:
         owners = TurnOwners(redis)
+        index = TurnIndex(redis)
         self.engine = TurnEngine(
             llm=LLMClient(http, limits=LIMITS, context_tokens=4096),
             history=HistoryRepository(redis, closed_seconds=300),
             running=RunningTurns(
                 redis,
+                index=index,
                 owner=owners.own_id,
                 lease_seconds=10,
                 closed_seconds=300,
@@ -87,6 +90,7 @@ class Process:
                 history_max_messages=1000,
                 limits=UserLimits(at_once=0, a_minute=0),
             ),
+            index=index,
             owners=owners,
             journal=TurnJournal(redis, ttl_seconds=300),
             metrics=Metrics(),
@@ -220,7 +224,7 @@ class Turns(RuleBasedStateMachine):
         self.run(finish())
 
     async def ended(self, asked: Asked) -> None:
-        with await self.processes[asked.process].engine.follow(asked.turn_id) as reader:
+        with await self.processes[asked.process].engine.access.follow(asked.turn_id) as reader:
             async with asyncio.timeout(10):
                 await reader.turn.ended()
 
@@ -230,7 +234,7 @@ class Turns(RuleBasedStateMachine):
             if not asked.turn_id or after > len(asked.words):
                 return None
             try:
-                reader = await self.processes[process].engine.follow(asked.turn_id, after)
+                reader = await self.processes[process].engine.access.follow(asked.turn_id, after)
             except TurnNotFound:
                 assert asked.is_deleted
                 return None
@@ -265,7 +269,7 @@ class Turns(RuleBasedStateMachine):
             if not asked.turn_id or asked.is_deleted:
                 return
             async with asyncio.timeout(10):
-                status = await self.processes[process].engine.stop(asked.turn_id)
+                status = await self.processes[process].engine.access.stop(asked.turn_id)
             assert status == "stopped" or asked.is_over
             asked.is_over = True
 
