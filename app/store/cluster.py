@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
-from redis.asyncio.cluster import ClusterPipeline, RedisCluster
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.exceptions import ClusterDownError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -17,20 +17,25 @@ _SPARE_CONNECTIONS = 10
 class ClusterClient(RedisCluster):
     """Waits for a connection where redis-py's own client raises, and learns from pipelines of lost nodes."""
 
-    def __init__(self, *, max_connections: int, pool_timeout: float, **options: Any) -> None:
+    def __init__(
+        self, hosts: list[tuple[str, int]], *, max_connections: int, pool_timeout: float, **options: Any
+    ) -> None:
         """Connect to nothing yet.
 
         Args:
+            hosts: Some of the nodes.
             max_connections: To each node.
             pool_timeout: For how many seconds a command waits for one of them.
             options: Of redis-py's client.
         """
         super().__init__(
+            startup_nodes=[ClusterNode(host, port) for host, port in hosts],
             max_connections=max_connections + _SPARE_CONNECTIONS,
             # redis-py closes every connection at each fifth key that has moved.
             reinitialize_steps=0,
             **options,
         )
+        self._named = dict(self.nodes_manager.startup_nodes)
         self._pool_timeout = pool_timeout
         # Two, as a pipeline sends what has moved to another node once more, by single commands.
         self._commands = asyncio.Semaphore(max_connections // 2)
@@ -38,6 +43,16 @@ class ClusterClient(RedisCluster):
 
     async def __aenter__(self) -> Self:
         """Connect to nothing yet: a cluster that is away keeps no process from starting."""
+        return self
+
+    async def initialize(
+        self,
+        additional_startup_nodes_info: list[tuple[str, int]] | None = None,
+        last_failed_node_name: str | None = None,
+    ) -> Self:
+        """Learn the layout of the cluster, where it is not known."""
+        await super().initialize(additional_startup_nodes_info, last_failed_node_name)
+        self._keep_named_nodes()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -65,6 +80,11 @@ class ClusterClient(RedisCluster):
         """Learn which nodes there are now, if one of them answers."""
         with suppress(RedisClusterException):
             await self.nodes_manager.initialize()
+            self._keep_named_nodes()
+
+    def _keep_named_nodes(self) -> None:
+        # redis-py forgets them for those that it has found, which may all get other addresses.
+        self.nodes_manager.startup_nodes = self._named | self.nodes_manager.startup_nodes
 
     @asynccontextmanager
     async def _sending(self, places: asyncio.Semaphore) -> AsyncIterator[None]:

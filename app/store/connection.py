@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import FullJitterBackoff, NoBackoff
@@ -58,10 +57,7 @@ async def open_redis(url: str) -> AsyncIterator[RedisClient]:
                 async with Redis.from_pool(pool) as client:
                     yield client
         case "cluster":
-            nodes = [ClusterNode(host, port) for host, port in redis.hosts]
-            async with ClusterClient(
-                startup_nodes=nodes, pool_timeout=_POOL_TIMEOUT_SECONDS, **options
-            ) as client:
+            async with ClusterClient(redis.hosts, pool_timeout=_POOL_TIMEOUT_SECONDS, **options) as client:
                 yield client
 
 

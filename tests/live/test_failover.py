@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from app.store.connection import open_redis
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, chunk, event
+from tests.support.proxy import proxy_to
 from tests.support.sse import Received, events
 from tests.support.store import kept, running_turns
 from tests.support.turns import begin, turn_of
@@ -83,6 +85,23 @@ async def test_a_master_that_hands_over_costs_nothing(
     assert {answer[-1].data for answer in answers} == {"[DONE]"}
     async with open_redis(store.url) as redis:
         assert [len(await kept(redis, user)) for user in USERS] == [2] * len(USERS)
+
+
+async def test_a_cluster_whose_nodes_have_all_moved_is_found_by_the_address_that_has_stayed(
+    tmp_path: Path,
+) -> None:
+    async with AsyncExitStack() as before:
+        first = await before.enter_async_context(running_cluster(tmp_path / "first"))
+        async with (
+            proxy_to(("127.0.0.1", first.servers[0].port)) as name,
+            open_redis(f"redis+cluster://:{first.servers[0].password}@127.0.0.1:{name.port}") as redis,
+            running_cluster(tmp_path / "second") as second,
+        ):
+            await redis.set("chat:test", 1)
+            await before.aclose()
+            name.reset()
+            name.upstream = ("127.0.0.1", second.servers[0].port)
+            assert await redis.get("chat:test") is None
 
 
 async def begun(stream: AsyncIterator[Received]) -> tuple[Received, asyncio.Task[list[Received]]]:
