@@ -147,7 +147,7 @@ def reply_lost_in_mid_answer(*, silently: bool) -> Act:
         answer = Dictated(HEL)
         async with lab.mid_answer(answer) as turn:
             lab.strike()
-            lost = lab.store_line.lose_reply(f"{turn.id}}}:events".encode(), silently=silently)
+            lost = lab.store_line.lose_reply(_script("append_journal"), silently=silently)
             answer.say(event(chunk("l")))
             await turn.hears("l")
             await lost.wait()

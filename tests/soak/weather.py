@@ -28,7 +28,7 @@ class Weather:
             self._all[f"{name} is frozen"] = _held(line.freeze, line.thaw)
             self._all[f"{name} resets"] = _once(line.reset)
             self._all[f"{name} sends bytes one by one"] = _sliced(line)
-        for marker in (b"EVALSHA", b"XADD", b"RPUSH"):
+        for marker in (b"EVALSHA", b"XADD"):
             self._all[f"store loses replies to {marker.decode()}"] = _losing(store, marker)
 
     async def change(self) -> None:
