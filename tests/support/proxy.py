@@ -128,12 +128,16 @@ class Proxy:
         self._losing = _LostReplies(marker, times, silently)
         return self._losing.all_lost
 
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open the connection upstream for one that was taken."""
+        return await asyncio.open_connection(*self.upstream)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # a coroutine runs in one
         self._tasks.add(task)
         try:
-            upstream_reader, upstream_writer = await asyncio.open_connection(*self.upstream)
+            upstream_reader, upstream_writer = await self.connect()
         except OSError:
             reset(writer)
             return
