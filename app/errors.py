@@ -271,8 +271,8 @@ class UpstreamTruncated(ServerError):
 
 
 def error_for(code: str, message: str | None = None, *, turn_id: str | None = None) -> ServiceError:
-    """The error of a code, as one that was kept is told again."""
-    return _by_code(ServiceError)[code](message, turn_id=turn_id)
+    """The error of a code, as one that was kept is told again; a later release may keep others."""
+    return _by_code(ServiceError).get(code, InternalError)(message, turn_id=turn_id)
 
 
 def _by_code(base: type[ServiceError]) -> dict[str, type[ServiceError]]:

@@ -75,9 +75,11 @@ class TurnResponse(Response):
             await following
 
     async def _follow(self, scope: Scope, send: Send) -> None:
+        abort: Callable[[], None] = scope["extensions"][ABORT_EXTENSION]["abort"]
+
         def disconnect() -> None:
             _log.info("disconnected a reader that takes nothing", turn_id=self._reader.turn.id)
-            scope["extensions"][ABORT_EXTENSION]["abort"]()
+            abort()
 
         with _Line(
             send,
@@ -86,10 +88,14 @@ class TurnResponse(Response):
             wake=self._reader.wake,
             disconnect=disconnect,
         ) as line:
-            await line.send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
-            await self._write_turn(line)
+            try:
+                await line.send(
+                    {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+                )
+                await self._write_turn(line)
+            except Exception:
+                abort()  # else the client would wait for an end that nobody writes
+                raise
 
     async def _write_turn(self, line: "_Line") -> None:
         reader = self._reader

@@ -10,10 +10,13 @@ import anyio
 
 from app.errors import (
     Draining,
+    HistoryUnavailable,
     Overloaded,
     RateLimitError,
     RequestError,
     ServiceError,
+    TurnExpired,
+    TurnNotFound,
     error_for,
 )
 from app.llm.client import LLMClient
@@ -168,7 +171,13 @@ class TurnEngine:
         finally:
             self._starting -= 1
         if start.outcome == "attached":
-            return await self._attach(start.turn_id)
+            try:
+                return await self._attach(start.turn_id)
+            except (TurnNotFound, TurnExpired, HistoryUnavailable):
+                if await self._gate.has_started(turn, question, start.turn_id):
+                    raise
+            # What it would have been attached to was taken back meanwhile, as if it had never been.
+            return await self.start(question)
         if self.is_draining:  # it has begun in the meantime
             self._take_back(turn)
             raise Draining

@@ -15,6 +15,7 @@ from app.errors import (
     TurnNotFound,
 )
 from app.models import Question, TurnRecord, failed
+from app.store.faults import request_deadline
 from app.store.journal import TurnJournal
 from app.store.running import RunningTurns, Start
 from app.turns.closer import TurnCloser
@@ -78,6 +79,12 @@ class ConversationGate:
                     if now() > give_up:
                         raise ConversationBusy(turn_id=found.turn_id)
                     await self._close_lapsed(turn, found.turn_id)
+
+    async def has_started(self, turn: TurnRecord, question: Question, attached_id: str) -> bool:
+        """Whether the request's Idempotency-Key still stands for that turn."""
+        async with request_deadline():
+            found = await self._running.find_request(turn, fingerprint=question.fingerprint())
+        return found is not None and found.turn_id == attached_id
 
     async def leave(self, turn: TurnRecord) -> None:
         """Take a start back, also one that Redis carries out only now that its caller has given up."""

@@ -1,6 +1,7 @@
 """Leaving, coming back and stopping, on the owner's process and on another one."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -291,6 +292,37 @@ async def test_a_new_message_takes_the_conversation_over(
     prompt = [message["content"] for message in backend.completions[1].body["messages"]]
     assert prompt[1:] == ["Hi", "Hel", "Again"]
     assert [m["content"] for m in await kept(redis, user)] == ["Hi", "Hel", "Again", "Bye"]
+
+
+async def test_a_key_that_is_sent_again_while_its_start_is_taken_back_is_a_start(
+    serve: Serve, user: str
+) -> None:
+    async with serve() as here, serve() as elsewhere:
+
+        async def ask_twice(n: int) -> str:
+            request: dict[str, Any] = {
+                "json": {"user_id": f"{user}-{n}", "message": "Hi"},
+                "headers": {"Idempotency-Key": "key"},
+            }
+            first = asyncio.create_task(here.post("/chat", **request))
+            # Somewhere between its request and its status.
+            await asyncio.wait({first}, timeout=n / 5000)
+            first.cancel()
+            return (await elsewhere.post("/chat", **request)).text
+
+        answers = [await asyncio.gather(*(ask_twice(n + m) for m in range(5))) for n in range(0, 100, 5)]
+    assert [text for group in answers for text in group if not text.endswith("data: [DONE]\n\n")] == []
+
+
+async def test_an_end_of_a_later_release_is_an_end(serve: Serve, redis: Redis, user: str) -> None:
+    turn_id = f"{user}-turn"
+    await redis.hset(keys.record(turn_id), mapping={"user_id": user, "conversation_id": "c"})
+    end = json.dumps({"status": "error", "code": "of_tomorrow", "message": "Tomorrow."})
+    await redis.xadd(keys.events(turn_id), {"end": end}, id=f"{2**64 - 1}-{2**64 - 1}")
+    async with serve() as client:
+        (terminal,) = await follow(client, turn_id)
+    error = terminal.json["error"]
+    assert (error["code"], error["message"]) == ("internal_error", "Tomorrow.")
 
 
 async def test_a_key_that_is_repeated_gives_the_same_turn_live_and_afterwards(

@@ -1,8 +1,8 @@
 """A rolling restart under load, as Kubernetes does one: every replica is replaced, and no client notices.
 
 The clients do what the contract leaves to them, or to the proxy for them: a request that a draining replica
-has refused is sent again with the same Idempotency-Key, and where their line breaks in mid-answer they come
-back with Last-Event-ID.
+has refused, or whose line broke before the first event, is sent again with the same Idempotency-Key; after
+that they come back with Last-Event-ID.
 """
 
 import asyncio
@@ -169,7 +169,9 @@ async def test_every_answer_outlives_the_replica_that_began_it(
                 group.create_task(client.ask_until(is_over))
             for replica in replicas:
                 await everyone_is_answered(clients)
-                await replica.stop()
+                stopping = group.create_task(replica.stop())
+                balancer.reset()
+                await stopping
                 balancer.replicas.remove(replica.http)
                 await start()
             await everyone_is_answered(clients)
