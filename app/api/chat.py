@@ -19,7 +19,7 @@ from app.api.dependencies import (
 )
 from app.api.errors import openapi_responses
 from app.api.schemas import ChatRequest, StoppedTurn
-from app.api.sse import TurnResponse, place_in_turn
+from app.api.sse import TurnResponse, client_left, place_in_turn
 from app.models import Question
 from app.settings import Settings
 from app.turns.turn import Reader
@@ -159,7 +159,7 @@ async def stop_turn(turn_id: str, caller: CallerDep, engine: EngineDep) -> Stopp
 async def _unless_client_leaves(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:
     """Wait for the turn's status; a client that has gone by then is no reader of it."""
     start = asyncio.create_task(starting)
-    leave = asyncio.create_task(_left(request))
+    leave = asyncio.create_task(client_left(request.receive))
     try:
         await asyncio.wait({start, leave}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -172,11 +172,6 @@ async def _unless_client_leaves(request: Request, starting: Coroutine[Any, Any, 
     with suppress(asyncio.CancelledError, errors.ServiceError):
         (await start).close()
     return None
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _question(body: ChatRequest, settings: Settings, idempotency_key: str | None) -> Question:

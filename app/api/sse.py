@@ -67,19 +67,18 @@ class TurnResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # In a task of its own, so that a token does not wake all that stands around a response.
         following = asyncio.create_task(self._follow(scope, send))
+        leaving = asyncio.create_task(client_left(receive))
         try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await asyncio.wait({following, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            leaving.cancel()
             self._reader.close()
             await following
 
     async def _follow(self, scope: Scope, send: Send) -> None:
-        abort: Callable[[], None] = scope["extensions"][ABORT_EXTENSION]["abort"]
-
         def disconnect() -> None:
             _log.info("disconnected a reader that takes nothing", turn_id=self._reader.turn.id)
-            abort()
+            scope["extensions"][ABORT_EXTENSION]["abort"]()
 
         with _Line(
             send,
@@ -88,14 +87,10 @@ class TurnResponse(Response):
             wake=self._reader.wake,
             disconnect=disconnect,
         ) as line:
-            try:
-                await line.send(
-                    {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-                )
-                await self._write_turn(line)
-            except Exception:
-                abort()  # else the client would wait for an end that nobody writes
-                raise
+            await line.send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            await self._write_turn(line)
 
     async def _write_turn(self, line: "_Line") -> None:
         reader = self._reader
@@ -110,6 +105,12 @@ class TurnResponse(Response):
                 await line.ping()
             else:
                 await reader.wait()
+
+
+async def client_left(receive: Receive) -> None:
+    """Wait until the client has gone; what it sends until then is nobody's."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Line:
