@@ -60,8 +60,11 @@ class Deadlines:
 
     def content_arrived(self, now: float) -> None:
         """The next content has its full gap again."""
-        self._any_content = True
         self._next_content = now + self._limits.token_gap
+        if not self._any_content:
+            self._any_content = True
+            # A gap may be over before the time that the first content had.
+            self._timer.start()
 
     def answer_finished(self, now: float) -> None:
         """Only usage and `[DONE]` may still come."""
