@@ -2,18 +2,21 @@
 
 import re
 from typing import Any, Literal, NamedTuple
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection, parse_url
-from redis.exceptions import RedisClusterException
 
 _EXPECTED = (
     "expected a URL that begins with redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://"
 )
+_OPTIONS = frozenset({"client_name", "db", "health_check_interval", "password", "username"})
+_TLS_OPTIONS = frozenset(
+    {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+)
+_SENTINEL_OPTIONS = frozenset({"sentinel_password", "sentinel_username"})
+_CERT_REQS = {"none", "optional", "required"}
 _PORT = 6379
 _SENTINEL_PORT = 26379
-_OF_SENTINELS = "sentinel_"
 
 
 class RedisUrl(NamedTuple):
@@ -37,35 +40,29 @@ def parse_redis_url(url: str) -> RedisUrl:
     `sentinel_username` and `sentinel_password`.
 
     Raises:
-        ValueError: It is no such URL, or has options that redis-py does not know.
+        ValueError: It is no such URL, or has options that are not known here.
     """
     parts = urlsplit(url)
-    try:
-        match parts.scheme.split("+"):
-            case ["redis" | "rediss" | "unix"] if parts.netloc or parts.path:
-                return _server(parts)
-            case ["redis" | "rediss" as scheme, "cluster"]:
-                return _cluster(parts._replace(scheme=scheme))
-            case ["redis" | "rediss" as scheme, "sentinel"]:
-                return _sentinel(parts._replace(scheme=scheme))
-    except TypeError:
-        raise ValueError("expected options as redis-py has them") from None
+    match parts.scheme.split("+"):
+        case ["redis" | "rediss" | "unix"] if parts.netloc or parts.path:
+            return _server(parts)
+        case ["redis" | "rediss" as scheme, "cluster"]:
+            return _cluster(parts._replace(scheme=scheme))
+        case ["redis" | "rediss" as scheme, "sentinel"]:
+            return _sentinel(parts._replace(scheme=scheme))
     raise ValueError(_EXPECTED)
 
 
 def _server(parts: SplitResult) -> RedisUrl:
     options = _options(parts)
-    ConnectionPool(**options).make_connection()  # type: ignore[no-untyped-call]
     hosts = [(options["host"], options.get("port", _PORT))] if "host" in options else []
     return RedisUrl("server", hosts, options, {}, "")
 
 
 def _cluster(parts: SplitResult) -> RedisUrl:
     hosts, options = _hosts_and_options(parts, _PORT)
-    try:
-        RedisCluster(*hosts[0], **options)
-    except RedisClusterException:
-        raise ValueError("expected no path, as a cluster has one database") from None
+    if options.get("db"):
+        raise ValueError("expected no number of a database, as a cluster has one")
     return RedisUrl("cluster", hosts, options, {}, "")
 
 
@@ -74,21 +71,23 @@ def _sentinel(parts: SplitResult) -> RedisUrl:
     if named is None:
         raise ValueError("expected the name of the master as the path")
     master, database = named.groups()
-    hosts, options = _hosts_and_options(parts._replace(path=database), _SENTINEL_PORT)
+    hosts, options = _hosts_and_options(parts._replace(path=database), _SENTINEL_PORT, _SENTINEL_OPTIONS)
     sentinel_options = {
-        name.removeprefix(_OF_SENTINELS): options.pop(name)
-        for name in [*options]
-        if name.startswith(_OF_SENTINELS)
+        name.removeprefix("sentinel_"): options.pop(name) for name in _SENTINEL_OPTIONS & options.keys()
     }
     sentinel_options |= {name: value for name, value in options.items() if name.startswith("ssl")}
-    for each in (options, sentinel_options):
-        Redis(**each)
     return RedisUrl("sentinel", hosts, options, sentinel_options, unquote(master))
 
 
-def _hosts_and_options(parts: SplitResult, default_port: int) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+def _hosts_and_options(
+    parts: SplitResult, default_port: int, further_options: frozenset[str] = frozenset()
+) -> tuple[list[tuple[str, int]], dict[str, Any]]:
     credentials, at, hosts = parts.netloc.rpartition("@")
-    each = [_options(parts._replace(netloc=credentials + at + host)) for host in hosts.split(",")]
+    if "@" in credentials:
+        raise ValueError("expected credentials once, before the first host, with %40 for an @ in them")
+    each = [
+        _options(parts._replace(netloc=credentials + at + host), further_options) for host in hosts.split(",")
+    ]
     addresses = [(options.pop("host", ""), options.pop("port", default_port)) for options in each]
     if not all(host for host, _ in addresses):
         raise ValueError("expected hosts, with a comma between one and the next")
@@ -96,10 +95,16 @@ def _hosts_and_options(parts: SplitResult, default_port: int) -> tuple[list[tupl
     return addresses, options | {"ssl": options.pop("connection_class", None) is SSLConnection}
 
 
-def _options(parts: SplitResult) -> dict[str, Any]:
+def _options(parts: SplitResult, further_options: frozenset[str] = frozenset()) -> dict[str, Any]:
     if parts.scheme != "unix" and not re.fullmatch(r"(/\d*)?", parts.path):
         raise ValueError("expected the number of a database as the path")
+    known = _OPTIONS | further_options | (_TLS_OPTIONS if parts.scheme == "rediss" else frozenset())
+    if not parse_qs(parts.query, keep_blank_values=True).keys() <= known:
+        raise ValueError(f"expected no other options than {', '.join(sorted(known))}")
     try:
-        return {**parse_url(parts.geturl())}
+        options = {**parse_url(parts.geturl())}
     except ValueError:
-        raise ValueError("expected a port that is a number, and options as redis-py has them") from None
+        raise ValueError("expected a port that is a number, and options that have values") from None
+    if options.get("ssl_cert_reqs", "required") not in _CERT_REQS:
+        raise ValueError(f"expected ssl_cert_reqs to be one of {', '.join(sorted(_CERT_REQS))}")
+    return options

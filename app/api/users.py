@@ -14,6 +14,7 @@ from app.api.dependencies import ConversationId, EngineDep, HistoryDep, UserId
 from app.api.errors import openapi_responses
 from app.api.schemas import ActiveTurnBody, ConversationList, ConversationPage, ConversationSummary
 from app.models import ActiveTurn, Message, rfc3339
+from app.store.faults import request_deadline
 
 router = APIRouter(
     prefix="/users/{user_id}",
@@ -42,7 +43,8 @@ async def list_conversations(
 ) -> ConversationList:
     """The user's conversations, newest first."""
     place = None if before is None else _decode_place(before, tuple[int, str])
-    found = await history.conversations(user_id, limit=limit + 1, before=place)
+    async with request_deadline():
+        found = await history.conversations(user_id, limit=limit + 1, before=place)
     page = found[:limit]
     return ConversationList(
         user_id=user_id,
@@ -74,9 +76,10 @@ async def read_conversation(
 ) -> ConversationPage:
     """A conversation's messages, oldest first: the newest ones, or those before an earlier page."""
     place = None if before is None else _decode_place(before, tuple[str, str])
-    # In this order: a turn that ends in between is in both, and then no longer active.
-    active_turn = await history.active_turn(user_id, conversation_id)
-    messages = await history.messages(user_id, conversation_id)
+    async with request_deadline():
+        # In this order: a turn that ends in between is in both, and then no longer active.
+        active_turn = await history.active_turn(user_id, conversation_id)
+        messages = await history.messages(user_id, conversation_id)
     if active_turn is not None and any(active_turn.turn_id == message.turn_id for message in messages):
         active_turn = None
     if not messages and active_turn is None:

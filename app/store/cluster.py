@@ -10,6 +10,7 @@ from redis.exceptions import ClusterDownError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+_COMMAND_SECONDS = 3.0
 _SPARE_CONNECTIONS = 10
 """To each node: for the layout of the cluster, and the channel on which this process is told of its turns."""
 
@@ -94,7 +95,11 @@ class ClusterClient(RedisCluster):
         except TimeoutError:
             raise RedisTimeoutError("no connection was free in time") from None
         try:
-            yield
+            # redis-py looks for a node that answers, one after the other.
+            async with asyncio.timeout(_COMMAND_SECONDS):
+                yield
+        except TimeoutError:
+            raise RedisTimeoutError("no node answered in time") from None
         except AttributeError as error:
             # Where a node is down redis-py closes all connections, also those that others just open.
             raise RedisConnectionError("closed while it was opened") from error
@@ -108,10 +113,10 @@ class _Pipeline(ClusterPipeline):
     async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:  # noqa: FBT001, FBT002 - redis-py's
         async with self.cluster_client.pipelining():
             answers = await super().execute(raise_on_error=False, allow_redirections=allow_redirections)
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
-        # redis-py itself takes no notice of those that it does not raise.
-        if any(isinstance(error, _NODE_ERRORS) for error in errors):
-            await self.cluster_client.look_around()
+            errors = [answer for answer in answers if isinstance(answer, Exception)]
+            # redis-py itself takes no notice of those that it does not raise.
+            if any(isinstance(error, _NODE_ERRORS) for error in errors):
+                await self.cluster_client.look_around()
         if errors and raise_on_error:
             raise errors[0]
         return answers

@@ -5,20 +5,30 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import FullJitterBackoff, NoBackoff
-from redis.exceptions import ClusterError, ReadOnlyError, RedisClusterException
+from redis.exceptions import (
+    ClusterError,
+    MasterDownError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.redis_url import parse_redis_url
 from app.store.cluster import ClusterClient
+from app.store.sentinel import MasterPool
 
 CONNECTION_ERRORS = (RedisConnectionError, RedisTimeoutError, OSError, RuntimeError)
 """What the way to Redis does wrong. RuntimeError is what uvloop raises on a connection that was reset."""
 
-FAILOVER_ERRORS = (ReadOnlyError, ClusterError, RedisClusterException)
+FAILOVER_ERRORS = (ReadOnlyError, MasterDownError, TryAgainError, ClusterError, RedisClusterException)
 """What is said while no server has the keys, or another one."""
+
+AWAY_ERRORS = (*CONNECTION_ERRORS, *FAILOVER_ERRORS)
+"""What passes by itself: nothing that is kept is wrong."""
 
 RedisClient = Redis | ClusterClient
 
@@ -51,18 +61,12 @@ async def open_redis(url: str) -> AsyncIterator[RedisClient]:
             async with Sentinel(  # type: ignore[no-untyped-call]
                 redis.hosts, sentinel_kwargs={**patience, **redis.sentinel_options}
             ) as sentinel:
-                pool = _SentinelPool(  # type: ignore[no-untyped-call]
-                    redis.master, sentinel, timeout=_POOL_TIMEOUT_SECONDS, **options
-                )
+                pool = MasterPool(redis.master, sentinel, timeout=_POOL_TIMEOUT_SECONDS, **options)
                 async with Redis.from_pool(pool) as client:
                     yield client
         case "cluster":
             async with ClusterClient(redis.hosts, pool_timeout=_POOL_TIMEOUT_SECONDS, **options) as client:
                 yield client
-
-
-class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Asks the sentinels where the master is, and waits for a connection where all are taken."""
 
 
 def _retry() -> Retry:

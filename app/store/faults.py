@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from redis.exceptions import RedisError
 
 from app.errors import HistoryUnavailable
-from app.store.connection import CONNECTION_ERRORS, FAILOVER_ERRORS
+from app.store.connection import AWAY_ERRORS
 
 _REQUEST_SECONDS = 2.5
 
@@ -17,7 +17,7 @@ async def redis_faults() -> AsyncIterator[None]:
     """Raise HistoryUnavailable for whatever Redis, or the way to it, does wrong."""
     try:
         yield
-    except (RedisError, *CONNECTION_ERRORS, *FAILOVER_ERRORS) as error:
+    except (RedisError, *AWAY_ERRORS) as error:
         raise HistoryUnavailable from error
 
 
@@ -33,4 +33,4 @@ async def request_deadline() -> AsyncIterator[None]:
 
 def is_away(error: HistoryUnavailable) -> bool:
     """Whether Redis did not answer; else it did, and refused."""
-    return isinstance(error.__cause__, (*CONNECTION_ERRORS, *FAILOVER_ERRORS))
+    return isinstance(error.__cause__, AWAY_ERRORS)

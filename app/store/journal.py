@@ -215,8 +215,16 @@ class TurnJournal:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for key, cursor in cursors.items():
                     pipeline.xrange(key, min=f"({cursor}")
-                answers = await pipeline.execute()
-            arrived = {key: entries for key, entries in zip(cursors, answers, strict=True) if entries}
+                answers = await pipeline.execute(raise_on_error=False)
+            # A node that is away keeps nothing of the others back.
+            answered = {
+                key: entries
+                for key, entries in zip(cursors, answers, strict=True)
+                if not isinstance(entries, Exception)
+            }
+            if not answered:
+                raise answers[0]
+            arrived = {key: entries for key, entries in answered.items() if entries}
             if arrived or asyncio.get_running_loop().time() >= until:
                 return arrived
             await asyncio.sleep(_POLL_SECONDS)
@@ -226,8 +234,8 @@ class TurnJournal:
         async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
             for turn_id in turn_ids:
                 pipeline.exists(keys.events(turn_id))
-            found = await pipeline.execute()
-        return [turn_id for turn_id, exists in zip(turn_ids, found, strict=True) if not exists]
+            found = await pipeline.execute(raise_on_error=False)
+        return [turn_id for turn_id, exists in zip(turn_ids, found, strict=True) if exists == 0]
 
 
 def _keys(turn_id: str) -> list[str]:

@@ -1,16 +1,17 @@
 """The running turn of each conversation: who may write its end, and until when."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import structlog
 from redis.exceptions import RedisError
 
-from app.errors import Quota, RateLimited, TooManyTurns
+from app.errors import HistoryUnavailable, Quota, RateLimited, TooManyTurns
 from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
-from app.store.connection import RedisClient
+from app.store.connection import AWAY_ERRORS, RedisClient
 from app.store.faults import redis_faults
 from app.store.index import TurnIndex
 from app.store.script import Call, Script
@@ -202,9 +203,14 @@ class RunningTurns:
                 ],
                 may_fail=True,
             )
-            if failures := [answer for answer in answers if isinstance(answer, RedisError)]:
-                # One damaged key costs no other turn its lease.
-                _log.error("leases cannot be renewed", count=len(failures), reason=str(failures[0]))
+        failures = [answer for answer in answers if isinstance(answer, RedisError)]
+        if damaged := [failure for failure in failures if not isinstance(failure, AWAY_ERRORS)]:
+            # One damaged key costs no other turn its lease.
+            _log.error("leases cannot be renewed", count=len(damaged), reason=str(damaged[0]))
+        elif failures and len(failures) == len(answers):
+            raise HistoryUnavailable from failures[0]
+        # Where this fails, whoever finds a turn lapsed there looks at its lease before it closes it.
+        with suppress(HistoryUnavailable):
             await self._index.note_renewed(
                 {
                     turn.turn_id: int(answer[3])

@@ -76,7 +76,10 @@ class TurnSweeper:
             try:
                 await self._closer.close_by_id(turn_id)
             except HistoryUnavailable as error:
-                if not is_away(error):
+                if is_away(error):
+                    # The rest of a cluster may be there, and its owner could not renew it all the same.
+                    self._answered_since = None
+                else:
                     _log.exception("a turn cannot be closed: its keys are damaged", turn_id=turn_id)
             except Exception:  # noqa: BLE001 - what is kept of a turn may have any shape
                 _log.exception("a turn cannot be closed by a defect", turn_id=turn_id)

@@ -87,6 +87,15 @@ async def test_a_master_that_hands_over_costs_nothing(
         assert [len(await kept(redis, user)) for user in USERS] == [2] * len(USERS)
 
 
+async def test_a_server_that_is_the_master_no_more_is_left_also_while_it_answers(tmp_path: Path) -> None:
+    async with running_sentinels(tmp_path / "store") as store, open_redis(store.url) as redis:
+        await redis.set("chat:test", 1)
+        await store.hand_over("chat:test")
+        master = await store.master_of("chat:test")
+        while (await redis.info("server"))["tcp_port"] != master.port:
+            await asyncio.sleep(0.1)
+
+
 async def test_a_cluster_whose_nodes_have_all_moved_is_found_by_the_address_that_has_stayed(
     tmp_path: Path,
 ) -> None:
