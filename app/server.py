@@ -21,6 +21,9 @@ from app.turns.engine import TurnEngine
 
 _LAST_RESPONSES_SECONDS = 5
 """How long, once all turns have ended, slow readers may take for what is left."""
+_KEEP_ALIVE_SECONDS = 75
+"""How long a connection may be idle. Above what balancers and clients keep theirs (60 seconds, mostly), as a
+request on one that closes at that moment is lost."""
 _MAX_HEAD_BYTES = 64 * 1024
 _HEAD_TOO_LARGE = "The head of the request is too large."
 _BAD_REQUEST = (
@@ -96,6 +99,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         server_header=False,
         # Who asks is of no matter here, so nobody's word for it is needed.
         proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_LAST_RESPONSES_SECONDS,
     )
 

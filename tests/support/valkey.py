@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 
 from app.embedded.process import EmbeddedProcess, package_file
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 
 _START_SECONDS = 60.0
 _DOWN_AFTER_MS = 1500
@@ -31,9 +31,11 @@ _REPLICATION = ("--masterauth", _PASSWORD, "--repl-diskless-sync-delay", "0")
 class Server:
     """One server, with an empty folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, password: str = _PASSWORD) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, port: int | None = None, password: str = _PASSWORD
+    ) -> None:
         folder.mkdir(parents=True)
-        self.port = free_port()
+        self.port = port or free_port()
         self.password = password
         self._log_file = folder / "server.log"
         self._arguments = (
@@ -156,14 +158,16 @@ class Cluster(Replicated):
     """Three masters with a replica each."""
 
     def __init__(self, folder: Path) -> None:
+        ports = free_ports(4 * _MASTERS)
         servers = [
             Server(
                 folder / f"node{n}",
                 *("--cluster-enabled", "yes"),
-                *("--cluster-port", str(free_port())),
+                *("--cluster-port", str(ports.pop())),
                 *("--cluster-node-timeout", str(_DOWN_AFTER_MS)),
                 *("--cluster-replica-validity-factor", "0"),
                 *_REPLICATION,
+                port=ports.pop(),
             )
             for n in range(2 * _MASTERS)
         ]
@@ -214,16 +218,18 @@ class Sentinels(Replicated):
     """A master and two replicas, watched by three sentinels."""
 
     def __init__(self, folder: Path) -> None:
-        master = Server(folder / "server0", *_REPLICATION)
+        ports = free_ports(3 + _SENTINELS)
+        master = Server(folder / "server0", *_REPLICATION, port=ports.pop())
         servers = [master] + [
             Server(
                 folder / f"server{n}",
                 *("--replicaof", f"127.0.0.1 {master.port}"),
                 *_REPLICATION,
+                port=ports.pop(),
             )
             for n in (1, 2)
         ]
-        self.sentinels = [_sentinel(folder / f"sentinel{n}", master) for n in range(_SENTINELS)]
+        self.sentinels = [_sentinel(folder / f"sentinel{n}", ports.pop(), master) for n in range(_SENTINELS)]
         super().__init__(
             f"redis+sentinel://:{_PASSWORD}@{_addresses(self.sentinels)}/{_MASTER_NAME}/0"
             f"?sentinel_password={_SENTINELS_PASSWORD}",
@@ -267,9 +273,9 @@ async def running_sentinels(folder: Path) -> AsyncIterator[Sentinels]:
         yield sentinels
 
 
-def _sentinel(folder: Path, master: Server) -> Server:
+def _sentinel(folder: Path, port: int, master: Server) -> Server:
     configuration = folder / "sentinel.conf"
-    sentinel = Server(folder, str(configuration), "--sentinel", password=_SENTINELS_PASSWORD)
+    sentinel = Server(folder, str(configuration), "--sentinel", port=port, password=_SENTINELS_PASSWORD)
     configuration.write_text(
         f"sentinel monitor {_MASTER_NAME} 127.0.0.1 {master.port} 2\n"
         f"sentinel auth-pass {_MASTER_NAME} {_PASSWORD}\n"
