@@ -64,7 +64,12 @@ class JournalWriter:
         await self._has_work.wait()
         await asyncio.sleep(_INTERVAL_SECONDS)
         latest = _now() - min(_SECONDS_A_TURN * len(self._waiting), _MAX_SECONDS)
-        due = [turn for turn, since in self._waiting.items() if turn.is_read_elsewhere or since <= latest]
+        due = [
+            turn
+            for turn, since in self._waiting.items()
+            # The first events are what tells that a turn has begun, whose question is kept then.
+            if turn.is_read_elsewhere or not turn.journalled or since <= latest
+        ]
         if not self._waiting:
             self._has_work.clear()
         if due and not await self._write(due):
