@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Self
 
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
@@ -10,6 +10,7 @@ from redis.exceptions import ClusterDownError, RedisClusterException
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+_NODE_ERRORS = (RedisConnectionError, RedisTimeoutError, ClusterDownError)
 _COMMAND_SECONDS = 3.0
 _SPARE_CONNECTIONS = 10
 """To each node: for the layout of the cluster, and the channel on which this process is told of its turns."""
@@ -71,11 +72,9 @@ class ClusterClient(RedisCluster):
         """Gather commands that go out together, to each node those that are its own."""
         return _Pipeline(self, transaction)  # type: ignore[abstract]  # redis-py has an attribute for a property
 
-    @asynccontextmanager
-    async def pipelining(self) -> AsyncIterator[None]:
-        """Take one of the places of pipelines."""
-        async with self._sending(self._pipelines):
-            yield
+    def pipelining(self) -> AbstractAsyncContextManager[None]:
+        """One of the places of pipelines."""
+        return self._sending(self._pipelines)
 
     async def look_around(self) -> None:
         """Learn which nodes there are now, if one of them answers."""
@@ -120,6 +119,3 @@ class _Pipeline(ClusterPipeline):
         if errors and raise_on_error:
             raise errors[0]
         return answers
-
-
-_NODE_ERRORS = (RedisConnectionError, RedisTimeoutError, ClusterDownError)

@@ -1,8 +1,9 @@
 """The journal of a turn: what its readers on other processes, and after its end, read.
 
 One STREAM a turn. An entry holds the events that came within some tens of milliseconds and has the number of
-the last of them as its id: Redis refuses an entry that is written twice, and a reader's cursor is the number
-of the last event that it has. The end has the greatest id there is, so Redis refuses anything after it, too.
+the last of them as its id: what is written twice is there once, nothing is written after a gap, and a
+reader's cursor is the number of the last event that it has. The end has the greatest id there is, so that
+nothing can come after it.
 """
 
 import asyncio
