@@ -23,10 +23,10 @@ from app.security.authenticator import open_authenticator
 from app.settings import Settings
 from app.store.connection import open_redis
 from app.store.history import HistoryRepository
-from app.store.index import TurnIndex
 from app.store.journal import TurnJournal
-from app.store.owners import TurnOwners
-from app.store.running import RunningTurns, UserLimits
+from app.store.lease_index import LeaseIndex
+from app.store.leases import TurnLeases, UserLimits
+from app.store.owner_mailbox import OwnerMailbox
 from app.turns.engine import TurnEngine
 
 
@@ -67,12 +67,12 @@ def create_app(
             closed_seconds = 2 * settings.resume_ttl_seconds + 60
             history = HistoryRepository(store, closed_seconds=closed_seconds)
             llm = LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens)
-            owners = TurnOwners(store)
-            index = TurnIndex(store)
+            owners = OwnerMailbox(store)
+            index = LeaseIndex(store)
             engine = TurnEngine(
                 llm=llm,
                 history=history,
-                running=RunningTurns(
+                running=TurnLeases(
                     store,
                     index=index,
                     owner=owners.own_id,

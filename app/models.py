@@ -53,13 +53,13 @@ class TurnEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str | None = None
     message: str | None = None
 
+    @classmethod
+    def from_error(cls, error: ServiceError, status: TurnStatus = "error") -> "TurnEnd":
+        """Describe the end of a turn whose answer is incomplete or not stored."""
+        return cls(status, error.code, error.message)
 
-def failed(failure: ServiceError, status: TurnStatus = "error") -> TurnEnd:
-    """The end of a turn that did not come to a whole answer."""
-    return TurnEnd(status, failure.code, failure.message)
 
-
-LOST = failed(GenerationLost(), "interrupted")
+LOST = TurnEnd.from_error(GenerationLost(), "interrupted")
 """The end of a turn whose owner is gone, or is its owner no more."""
 
 

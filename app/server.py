@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS
 
 from app.api.errors import error_json
-from app.api.sse import ABORT_EXTENSION
+from app.api.event_stream import ABORT_EXTENSION
 from app.errors import InvalidHttp
 from app.settings import Settings
 from app.turns.engine import TurnEngine
@@ -145,7 +145,7 @@ class Server(uvicorn.Server):
             self._draining = asyncio.create_task(self._drain(engine))
         else:
             _log.info("ending running turns now")
-            engine.hurry()
+            engine.end_grace_period()
 
     async def _drain(self, engine: TurnEngine) -> None:
         try:

@@ -18,11 +18,11 @@ from app.api.dependencies import (
     require_json,
 )
 from app.api.errors import openapi_responses
+from app.api.event_stream import TurnResponse, parse_last_event_id, wait_for_disconnect
 from app.api.schemas import ChatRequest, StoppedTurn
-from app.api.sse import TurnResponse, client_left, place_in_turn
 from app.models import Question
 from app.settings import Settings
-from app.turns.turn import Reader
+from app.turns.stream import Reader
 
 _CLIENT_CLOSED_REQUEST = 499
 """For nobody to read; nginx's name for it."""
@@ -97,7 +97,7 @@ async def start_turn(
     caller.require(body.user_id)
     question = _question(body, settings, idempotency_key)
     slot.take()
-    reader = await _unless_client_leaves(request, engine.start(question))
+    reader = await _or_disconnect(request, engine.start(question))
     return follow(reader) if reader is not None else Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
@@ -133,7 +133,7 @@ async def follow_turn(
 ) -> Response:
     """Follow a turn, running or ended, from its start or from the event after the last one received."""
     received = last_event_id or last_event_id_query
-    place = place_in_turn(received, turn_id) if received else 0
+    place = parse_last_event_id(received, turn_id) if received else 0
     if place == "end":
         return Response(status_code=204)
     slot.take()
@@ -156,10 +156,10 @@ async def stop_turn(turn_id: str, caller: CallerDep, engine: EngineDep) -> Stopp
     return StoppedTurn(turn_id=turn_id, status=await engine.access.stop(turn_id, only_of=caller.user_id))
 
 
-async def _unless_client_leaves(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:
+async def _or_disconnect(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:
     """Wait for the turn's status; a client that has gone by then is no reader of it."""
     start = asyncio.create_task(starting)
-    leave = asyncio.create_task(client_left(request.receive))
+    leave = asyncio.create_task(wait_for_disconnect(request.receive))
     try:
         await asyncio.wait({start, leave}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -8,8 +8,8 @@ import anyio
 from fastapi import Depends, Header, Path, Request
 from pydantic import WithJsonSchema
 
+from app.api.event_stream import TurnResponse
 from app.api.schemas import Name
-from app.api.sse import TurnResponse
 from app.errors import Overloaded, UnsupportedMediaType, ValidationFailed
 from app.observability.metrics import Metrics
 from app.observability.readiness import Prober
@@ -17,7 +17,7 @@ from app.security.caller import Caller
 from app.settings import Settings
 from app.store.history import HistoryRepository
 from app.turns.engine import TurnEngine
-from app.turns.turn import Reader
+from app.turns.stream import Reader
 
 _IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
 

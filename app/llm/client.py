@@ -14,8 +14,8 @@ from httpx_aiohttp import AiohttpTransport
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app.errors import ContextLengthExceeded
-from app.llm.answer import read_answer
 from app.llm.chunk import Chunk
+from app.llm.completion_stream import read_completion_stream
 from app.llm.context import ContextSizes
 from app.llm.deadlines import Deadlines, TimeLimits
 from app.llm.dialect import GUESSED_NAME, Dialect
@@ -115,13 +115,13 @@ class LLMClient:
         self._dialects: dict[str, Dialect] = {}
 
     async def stream(
-        self, request: CompletionRequest, take: Callable[[list[Chunk]], None], *, began: float
+        self, request: CompletionRequest, on_chunks: Callable[[list[Chunk]], None], *, began: float
     ) -> None:
         """Ask for a completion, until the answer is whole.
 
         Args:
             request: What is asked.
-            take: Is handed the chunks; those that arrive together come together.
+            on_chunks: Is handed the chunks; those that arrive together come together.
             began: When the first request for this answer was made, in the event loop's time.
 
         Raises:
@@ -134,7 +134,7 @@ class LLMClient:
             except AttemptFailed as last:
                 raise last.failure from last.__cause__
             try:
-                await read_answer(response, deadlines, take)
+                await read_completion_stream(response, deadlines, on_chunks)
             finally:
                 await _close(response)
 

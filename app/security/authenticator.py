@@ -9,7 +9,7 @@ from app.errors import InvalidApiKey, UpstreamUnavailable
 from app.security.api_keys import ApiKeys
 from app.security.caller import ANYBODY, Caller
 from app.security.jwks import IssuerKeys, KeysUnavailable
-from app.security.tokens import PublicKeys, SharedSecret, TokenVerifier
+from app.security.jwts import PublicKeys, SharedSecret, TokenVerifier
 from app.settings import Settings
 
 

@@ -13,7 +13,7 @@ _REQUEST_SECONDS = 2.5
 
 
 @asynccontextmanager
-async def redis_faults() -> AsyncIterator[None]:
+async def translated_redis_errors() -> AsyncIterator[None]:
     """Raise HistoryUnavailable for whatever Redis, or the way to it, does wrong."""
     try:
         yield
@@ -31,6 +31,6 @@ async def request_deadline() -> AsyncIterator[None]:
         raise HistoryUnavailable from None
 
 
-def is_away(error: HistoryUnavailable) -> bool:
+def is_unreachable(error: HistoryUnavailable) -> bool:
     """Whether Redis did not answer; else it did, and refused."""
     return isinstance(error.__cause__, AWAY_ERRORS)

@@ -9,7 +9,7 @@ import structlog
 from app.models import ActiveTurn, Message, TurnEnd
 from app.store import keys
 from app.store.connection import RedisClient
-from app.store.faults import redis_faults
+from app.store.faults import translated_redis_errors
 from app.store.script import Script
 
 _log = structlog.get_logger()
@@ -27,7 +27,7 @@ class Conversation(NamedTuple):
 
 
 class HistoryRepository:
-    """Reads and erases conversations; `RunningTurns` writes them.
+    """Reads and erases conversations; `TurnLeases` writes them.
 
     Every method raises HistoryUnavailable where Redis does not do its part in time.
     """
@@ -46,13 +46,13 @@ class HistoryRepository:
     async def messages(self, user_id: str, conversation_id: str) -> list[Message]:
         """The conversation, oldest message first; empty where there is none."""
         key = keys.messages(user_id, conversation_id)
-        async with redis_faults():
+        async with translated_redis_errors():
             elements = await self._redis.lrange(key, 0, -1)
         return [message for element in elements if (message := _message(key, element)) is not None]
 
     async def active_turn(self, user_id: str, conversation_id: str) -> ActiveTurn | None:
         """The question that is being answered."""
-        async with redis_faults():
+        async with translated_redis_errors():
             fields = await self._redis.hmget(
                 keys.running(user_id, conversation_id), *ActiveTurn.__struct_fields__
             )
@@ -63,7 +63,7 @@ class HistoryRepository:
     ) -> list[Conversation]:
         """The user's conversations, newest first; with `before` (its time in ms, its id) those after it."""
         index = keys.conversations(user_id)
-        async with redis_faults():
+        async with translated_redis_errors():
             entries: Any = await self._redis.zrange(index, 0, -1, desc=True, withscores=True)
             page = [
                 (int(score), name.decode())
@@ -83,14 +83,14 @@ class HistoryRepository:
 
     async def conversation_ids(self, user_id: str) -> list[str]:
         """All conversations of the user."""
-        async with redis_faults():
+        async with translated_redis_errors():
             names: Any = await self._redis.zrange(keys.conversations(user_id), 0, -1)
         return [name.decode() for name in names]
 
     async def turn_ids(self, user_id: str, conversation_id: str) -> tuple[list[str], str]:
         """The ids of a conversation's turns, and of them the running one's; empty: none is running."""
         messages = await self.messages(user_id, conversation_id)
-        async with redis_faults():
+        async with translated_redis_errors():
             running: Any = await self._redis.hget(keys.running(user_id, conversation_id), "turn_id")
             recent: Any = await self._redis.zrange(keys.recent_turns(user_id, conversation_id), 0, -1)
         running_id = running.decode() if running else ""
@@ -100,7 +100,7 @@ class HistoryRepository:
 
     async def delete(self, user_id: str, conversation_id: str, running_id: str, end: TurnEnd) -> bool:
         """Erase a conversation, closing its running turn with `end`; False: another turn is running."""
-        async with redis_faults():
+        async with translated_redis_errors():
             is_done = await self._delete(
                 keys=[
                     keys.running(user_id, conversation_id),
@@ -116,7 +116,7 @@ class HistoryRepository:
 
     async def probe(self) -> None:
         """See whether Redis answers for keys: a node of a cluster that is down would answer a PING."""
-        async with redis_faults():
+        async with translated_redis_errors():
             await self._redis.exists(keys.conversations(""))
 
 

@@ -14,11 +14,11 @@ import msgspec
 from redis.exceptions import RedisError, ResponseError
 
 from app.models import TurnEnd, TurnStatus
-from app.packing import pack, unpack
 from app.store import keys
 from app.store.cluster import ClusterClient
+from app.store.codec import pack, unpack
 from app.store.connection import RedisClient
-from app.store.faults import redis_faults
+from app.store.faults import translated_redis_errors
 from app.store.script import Call, Script
 
 EXPIRED_SECONDS = 24 * 3600
@@ -46,26 +46,26 @@ class JournalRecord(NamedTuple):
     status: TurnStatus | None
 
 
-class Journalled(NamedTuple):
+class JournalSlice(NamedTuple):
     """What was read: events in order, and the end where it has come."""
 
     events: list[bytes]
     end: TurnEnd | None
-    has_begun: bool
+    is_committed: bool
     """Whether the turn's status is out."""
 
 
-class Place(NamedTuple):
+class JournalCursor(NamedTuple):
     """How far a reader is: the number of its last event, and whether it knows that the status is out."""
 
     last: int
-    has_begun: bool
+    is_committed: bool
 
     def cursor(self) -> str:
         """The id of the last entry that it needs no more."""
         if self.last:
             return f"{self.last}-0"
-        return _BEGUN_ID if self.has_begun else _CREATED_ID
+        return _BEGUN_ID if self.is_committed else _CREATED_ID
 
 
 class TurnJournal:
@@ -90,7 +90,7 @@ class TurnJournal:
 
     async def create(self, turn_id: str, user_id: str, conversation_id: str, *, lease_until_ms: int) -> None:
         """Begin a journal, and let those who look for lapsed leases find its turn."""
-        async with redis_faults():
+        async with translated_redis_errors():
             await self._create(
                 keys=_keys(turn_id),
                 args=[
@@ -107,7 +107,7 @@ class TurnJournal:
     async def discard(self, turn_id: str) -> None:
         """Take a journal back, as if it had never been."""
         record, events, running_turns = _keys(turn_id)
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+        async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.delete(record, events)
             pipeline.zrem(running_turns, turn_id)
             await pipeline.execute()
@@ -121,7 +121,7 @@ class TurnJournal:
             To the ids of those turns whose events Redis did not refuse, up to which number nothing has to be
             written any more. It may be one before the batch: then Redis has lost what came after it.
         """
-        async with redis_faults():
+        async with translated_redis_errors():
             answers = await self._append.call_all(
                 [
                     Call([keys.events(turn_id)], [last - len(events), last, pack(events)])
@@ -135,9 +135,9 @@ class TurnJournal:
             if not isinstance(answer, RedisError)
         }
 
-    async def mark_begun(self, turn_id: str) -> None:
+    async def mark_committed(self, turn_id: str) -> None:
         """Note that the turn's status is out: from now on its question is kept, whatever becomes of it."""
-        async with redis_faults():
+        async with translated_redis_errors():
             try:
                 await self._redis.xadd(keys.events(turn_id), {"begun": ""}, id=_BEGUN_ID, nomkstream=True)
             except ResponseError as error:
@@ -151,7 +151,7 @@ class TurnJournal:
             `last`, the number of the last event; or a smaller one, where Redis has lost what came after it.
             Then the journal stays open until that is written again.
         """
-        async with redis_faults():
+        async with translated_redis_errors():
             written: int = await self._close(
                 keys=_keys(turn_id),
                 args=[
@@ -169,14 +169,14 @@ class TurnJournal:
     async def erase(self, turn_ids: Sequence[str], end: TurnEnd) -> None:
         """Erase what was written; who is reading is told so by the end."""
         args = (_END_ID, _encode(end), self._ttl_ms)
-        async with redis_faults():
+        async with translated_redis_errors():
             await self._erase.call_all(
                 [Call([keys.record(turn_id), keys.events(turn_id)], args) for turn_id in turn_ids]
             )
 
     async def record(self, turn_id: str) -> JournalRecord | None:
         """Whose turn it is; None: it is unknown, or long forgotten."""
-        async with redis_faults():
+        async with translated_redis_errors():
             fields: list[Any] = await self._redis.hmget(
                 keys.record(turn_id), "user_id", "conversation_id", "status"
             )
@@ -185,16 +185,16 @@ class TurnJournal:
             return None
         return JournalRecord(user_id.decode(), conversation_id.decode(), status and status.decode())
 
-    async def read(self, turn_id: str) -> Journalled | None:
+    async def read(self, turn_id: str) -> JournalSlice | None:
         """All that is there; None: it is no longer kept."""
-        async with redis_faults():
+        async with translated_redis_errors():
             entries: Any = await self._redis.xrange(keys.events(turn_id))
         return _journalled(entries) if entries else None
 
-    async def tail(self, places: Mapping[str, Place], *, wait_ms: int) -> dict[str, Journalled]:
+    async def tail(self, places: Mapping[str, JournalCursor], *, wait_ms: int) -> dict[str, JournalSlice]:
         """What has come after each turn's place; waits for a first entry for up to `wait_ms`."""
         read = self._poll if isinstance(self._redis, ClusterClient) else self._read_blocking
-        async with redis_faults():
+        async with translated_redis_errors():
             arrived = await read(
                 {keys.events(turn_id): place.cursor() for turn_id, place in places.items()}, wait_ms
             )
@@ -232,7 +232,7 @@ class TurnJournal:
 
     async def missing(self, turn_ids: Sequence[str]) -> list[str]:
         """Those of the turns whose journals are gone, so that nothing can come of them."""
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+        async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
             for turn_id in turn_ids:
                 pipeline.exists(keys.events(turn_id))
             found = await pipeline.execute(raise_on_error=False)
@@ -243,14 +243,14 @@ def _keys(turn_id: str) -> list[str]:
     return [keys.record(turn_id), keys.events(turn_id), keys.running_turns(keys.shard_of(turn_id))]
 
 
-def _journalled(entries: _Entries, *, have: int = 0) -> Journalled:
+def _journalled(entries: _Entries, *, have: int = 0) -> JournalSlice:
     """What the entries add to the events that a reader has.
 
     An entry may overlap the one before it: where a write's reply was lost, its events came again with more.
     """
     events: list[bytes] = []
     end = None
-    has_begun = False
+    is_committed = False
     for entry_id, fields in entries:
         if b"z" in fields:
             fresh = int(entry_id.partition(b"-")[0]) - have - len(events)
@@ -259,5 +259,5 @@ def _journalled(entries: _Entries, *, have: int = 0) -> Journalled:
         elif b"end" in fields:
             end = _decode_end(fields[b"end"])
         elif b"begun" in fields:
-            has_begun = True
-    return Journalled(events, end, has_begun or bool(events))
+            is_committed = True
+    return JournalSlice(events, end, is_committed or bool(events))

@@ -26,7 +26,7 @@ def running(user_id: str, conversation_id: str) -> str:
 
 
 def recent_turns(user_id: str, conversation_id: str) -> str:
-    """A ZSET: the conversation's turns whose journals may still be there, also those that were trimmed."""
+    """A ZSET: the conversation's turns whose journals may still be there, also trimmed ones."""
     return f"{_user(user_id)}:turns:{_quoted(conversation_id)}"
 
 

@@ -20,27 +20,27 @@ from app.errors import (
     error_for,
 )
 from app.llm.client import LLMClient
-from app.models import Question, TurnRecord, failed, now_rfc3339
+from app.models import Question, TurnEnd, TurnRecord, now_rfc3339
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing
+from app.prompts.builder import PromptBuilder
 from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
-from app.store.index import TurnIndex
 from app.store.journal import TurnJournal
-from app.store.owners import TurnOwners
-from app.store.running import RunningTurns
-from app.turns.access import TurnAccess
-from app.turns.closer import TurnCloser
+from app.store.lease_index import LeaseIndex
+from app.store.leases import TurnLeases
+from app.store.owner_mailbox import OwnerMailbox
+from app.turns.admission import Admission
+from app.turns.background import cancel, supervise
+from app.turns.directory import TurnDirectory
 from app.turns.eraser import ConversationEraser
-from app.turns.gate import ConversationGate
 from app.turns.generation import LAST_STORE_SECONDS, Generation
-from app.turns.keeper import TurnKeeper
-from app.turns.prompt import PromptBuilder
+from app.turns.journal_writer import JournalWriter
+from app.turns.lease_renewal import LeaseRenewer
+from app.turns.remote_turns import RemoteTurns
+from app.turns.settlement import Settlement
+from app.turns.stream import Reader, TurnStream
 from app.turns.sweeper import TurnSweeper
-from app.turns.tail import JournalTail
-from app.turns.tasks import cancel, supervise
-from app.turns.turn import Reader, Turn
-from app.turns.writer import JournalWriter
 
 _POLL_SECONDS = 0.1
 
@@ -53,9 +53,9 @@ class TurnEngine:
         *,
         llm: LLMClient,
         history: HistoryRepository,
-        running: RunningTurns,
-        index: TurnIndex,
-        owners: TurnOwners,
+        running: TurnLeases,
+        index: LeaseIndex,
+        owners: OwnerMailbox,
         journal: TurnJournal,
         metrics: Metrics,
         tracing: Tracing,
@@ -82,12 +82,12 @@ class TurnEngine:
         self._starting = 0
         self._generations: dict[str, Generation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._take_backs: set[asyncio.Task[None]] = set()
+        self._rollbacks: set[asyncio.Task[None]] = set()
         """Of starts that Redis may yet carry out; where they do not come to it, a short lease lapses."""
         self._writer = JournalWriter(journal)
-        self._tail = JournalTail(journal, owners)
-        self._closer = TurnCloser(running, journal, index, metrics)
-        self._keeper = TurnKeeper(
+        self._tail = RemoteTurns(journal, owners)
+        self._closer = Settlement(running, journal, index, metrics)
+        self._keeper = LeaseRenewer(
             self._generations,
             running=running,
             owners=owners,
@@ -98,14 +98,14 @@ class TurnEngine:
         self._sweeper = TurnSweeper(
             self._generations, index=index, closer=self._closer, lease_seconds=lease_seconds
         )
-        self._gate = ConversationGate(
+        self._admission = Admission(
             self._generations,
             running=running,
             journal=journal,
             closer=self._closer,
             sweeper=self._sweeper,
         )
-        self.access = TurnAccess(
+        self.access = TurnDirectory(
             self._generations,
             journal=journal,
             owners=owners,
@@ -155,18 +155,18 @@ class TurnEngine:
             created_at=now_rfc3339(),
             request=_digest(question.idempotency_key),
         )
-        closed_by = self._closed_by()
+        refusal = self._refusal()
         self._starting += 1
         try:
             async with request_deadline():
-                start = await self._gate.enter(turn, question, closed_by=closed_by)
+                start = await self._admission.admit(turn, question, refusal=refusal)
                 if start.outcome == "started":
                     generation = await self._generation(turn, question, start.lease_until_ms)
         except (RequestError, RateLimitError, Draining, Overloaded):
             raise  # nothing was begun
         except BaseException:
             # Redis may yet carry out what it was sent; nothing of that may stay.
-            self._take_back(turn)
+            self._roll_back(turn)
             raise
         finally:
             self._starting -= 1
@@ -174,12 +174,12 @@ class TurnEngine:
             try:
                 return await self._attach(start.turn_id)
             except (TurnNotFound, TurnExpired, HistoryUnavailable):
-                if await self._gate.has_started(turn, question, start.turn_id):
+                if await self._admission.has_started(turn, question, start.turn_id):
                     raise
             # What it would have been attached to was taken back meanwhile, as if it had never been.
             return await self.start(question)
         if self.is_draining:  # it has begun in the meantime
-            self._take_back(turn)
+            self._roll_back(turn)
             raise Draining
         reader = generation.turn.open_reader()
         reader.quota = start.quota
@@ -196,15 +196,15 @@ class TurnEngine:
         hurry.cancel()
         running.cancel()
         for generation in self._generations.values():
-            generation.cut(failed(Draining(), "interrupted"))
+            generation.interrupt(TurnEnd.from_error(Draining(), "interrupted"))
         await self._wait_for_running(LAST_STORE_SECONDS)
-        await cancel(self._tasks | self._take_backs)
+        await cancel(self._tasks | self._rollbacks)
 
-    def hurry(self) -> None:
+    def end_grace_period(self) -> None:
         """Let the grace of a drain be over."""
         self._hurry.set()
 
-    def _closed_by(self) -> ServiceError | None:
+    def _refusal(self) -> ServiceError | None:
         """Why no turn may start here now."""
         if self.is_draining:
             return Draining()
@@ -226,7 +226,7 @@ class TurnEngine:
             first = failures.exceptions[0]
             raise first from first.__cause__
         return Generation(
-            Turn(turn.turn_id),
+            TurnStream(turn.turn_id),
             turn,
             question,
             history.result(),
@@ -244,16 +244,16 @@ class TurnEngine:
     def _own(self, generation: Generation) -> None:
         turn_id = generation.turn.id
         self._generations[turn_id] = generation
-        generation.turn.on_readers_changed = lambda: self._keeper.touch(turn_id)
+        generation.turn.on_readers_changed = lambda: self._keeper.renew_soon(turn_id)
         task = asyncio.create_task(generation.run(), name=f"turn {turn_id}")
         self._tasks.add(task)
         task.add_done_callback(lambda _: self._generations.pop(turn_id))
         task.add_done_callback(self._tasks.discard)
 
-    def _take_back(self, turn: TurnRecord) -> None:
-        task = asyncio.create_task(self._gate.leave(turn))
-        self._take_backs.add(task)
-        task.add_done_callback(self._take_backs.discard)
+    def _roll_back(self, turn: TurnRecord) -> None:
+        task = asyncio.create_task(self._admission.roll_back(turn))
+        self._rollbacks.add(task)
+        task.add_done_callback(self._rollbacks.discard)
 
     async def _with_status(self, generation: Generation, reader: Reader) -> Reader:
         try:
@@ -270,9 +270,9 @@ class TurnEngine:
         reader = await self.access.follow(turn_id)
         turn = reader.turn
         with anyio.move_on_after(self._status_wait_seconds):
-            while not turn.has_begun and turn.end is None:
+            while not turn.is_committed and turn.end is None:
                 await turn.changed()
-        if turn.end is not None and turn.end.code is not None and not turn.has_begun:
+        if turn.end is not None and turn.end.code is not None and not turn.is_committed:
             reader.close()
             raise error_for(turn.end.code, turn.end.message, turn_id=turn_id)
         return reader
@@ -280,7 +280,7 @@ class TurnEngine:
     async def _wait_for_readers(self) -> None:
         """Until the turns that run here have ended, and those that run elsewhere and are read here."""
         await self._wait_for_running(None)
-        while self._tail.read_turns():  # noqa: ASYNC110 - once a process, and nobody else waits for it
+        while self._tail.followed_turns():  # noqa: ASYNC110 - once a process, and nobody else waits for it
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _wait_for_running(self, seconds: float | None) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 
 from app.errors import ConversationDeleted
-from app.models import failed
+from app.models import TurnEnd
 from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
-from app.store.index import TurnIndex
 from app.store.journal import TurnJournal
+from app.store.lease_index import LeaseIndex
 from app.turns.generation import Generation
 
-_DELETED = failed(ConversationDeleted(), "interrupted")
+_DELETED = TurnEnd.from_error(ConversationDeleted(), "interrupted")
 
 
 class ConversationEraser:
@@ -25,7 +25,7 @@ class ConversationEraser:
         *,
         history: HistoryRepository,
         journal: TurnJournal,
-        index: TurnIndex,
+        index: LeaseIndex,
     ) -> None:
         self._generations = generations
         self._history = history
@@ -41,7 +41,7 @@ class ConversationEraser:
                 await self._journal.erase(turn_ids, _DELETED)
                 for turn_id in turn_ids:
                     if (generation := self._generations.get(turn_id)) is not None:
-                        generation.lose(_DELETED)
+                        generation.on_lease_lost(_DELETED)
                 is_done = await self._history.delete(user_id, conversation_id, running_id, _DELETED)
                 await self._index.forget(*turn_ids)
                 if is_done:

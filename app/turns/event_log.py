@@ -1,6 +1,6 @@
 """The events of a turn in memory: the last ones as they came, those before them packed."""
 
-from app.packing import pack, unpack
+from app.store.codec import pack, unpack
 
 _BLOCK = 16
 

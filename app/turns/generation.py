@@ -14,17 +14,17 @@ import structlog
 from app.errors import ContextLengthExceeded, HistoryUnavailable, InternalError, ServiceError, error_for
 from app.llm.chunk import Chunk
 from app.llm.client import LLMClient
-from app.models import LOST, Message, Question, TurnEnd, TurnRecord, UserMessage, failed
+from app.models import LOST, Message, Question, TurnEnd, TurnRecord, UserMessage
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing, describe_answer
+from app.prompts.builder import Prompt, PromptBuilder
 from app.store.journal import TurnJournal
-from app.store.running import RunningTurns
-from app.turns.account import TurnAccount
-from app.turns.answer import Answer
-from app.turns.closer import TurnCloser
-from app.turns.prompt import Prompt, PromptBuilder
-from app.turns.turn import Turn
-from app.turns.writer import JournalWriter
+from app.store.leases import TurnLeases
+from app.turns.answer_builder import AnswerBuilder
+from app.turns.journal_writer import JournalWriter
+from app.turns.settlement import Settlement
+from app.turns.stream import TurnStream
+from app.turns.telemetry import TurnTelemetry
 
 STORE_WAIT_SECONDS = 10.0
 """How long after the last token readers wait for the turn to be stored."""
@@ -41,17 +41,17 @@ class Generation:
 
     def __init__(
         self,
-        turn: Turn,
+        turn: TurnStream,
         record: TurnRecord,
         question: Question,
         history: Sequence[Message],
         *,
         llm: LLMClient,
         prompts: PromptBuilder,
-        running: RunningTurns,
+        running: TurnLeases,
         journal: TurnJournal,
         writer: JournalWriter,
-        closer: TurnCloser,
+        closer: Settlement,
         metrics: Metrics,
         tracing: Tracing,
         store_retry_seconds: float,
@@ -78,8 +78,8 @@ class Generation:
         self._failure: ServiceError | None = None
         self._prompt: Prompt | None = None
         self._is_prompted = asyncio.Event()
-        self._answer = Answer()
-        self._account = TurnAccount(record, metrics)
+        self._answer = AnswerBuilder()
+        self._account = TurnTelemetry(record, metrics)
         self._last_chunk = b""
 
     async def wait_for_status(self, seconds: float) -> None:
@@ -89,25 +89,25 @@ class Generation:
             ServiceError: The turn failed before that, and has left nothing behind.
         """
         with anyio.move_on_after(seconds):
-            while not self.turn.has_begun and self.turn.end is None:
+            while not self.turn.is_committed and self.turn.end is None:
                 await self.turn.changed()
         await self._is_prompted.wait()  # what was left out of the prompt is told with the status
-        if self.turn.has_begun:
+        if self.turn.is_committed:
             return
         if self.turn.end is not None:
             raise self._failure or error_for(self.turn.end.code or InternalError.code, self.turn.end.message)
-        self.turn.begin()
+        self.turn.commit_status()
         with suppress(HistoryUnavailable):
             # Where this does not get through, and this process dies too, the question goes with it.
-            await self._journal.mark_begun(self.turn.id)
+            await self._journal.mark_committed(self.turn.id)
 
-    def cut(self, end: TurnEnd) -> None:
+    def interrupt(self, end: TurnEnd) -> None:
         """Stop generating; what has come is stored, and readers get this end."""
         if self._is_relaying and self._cut is None:
             self._cut = end
             self._scope.cancel()
 
-    def lose(self, end: TurnEnd) -> None:
+    def on_lease_lost(self, end: TurnEnd) -> None:
         """Stop generating: somebody else has closed the turn, with this end. Where it is LOST, nobody has."""
         if self._is_relaying and not self._is_lost:
             self._is_lost = True
@@ -118,12 +118,12 @@ class Generation:
         """Generate, store, end the turn: whatever happens, its readers get one clear end."""
         try:
             end = await self._relay()
-            if self._is_lost and not (end is LOST and self.turn.has_begun):
+            if self._is_lost and not (end is LOST and self.turn.is_committed):
                 self.turn.close(end)
                 # Where the conversation was deleted while the turn started, its journal is still open.
                 with suppress(HistoryUnavailable):
                     await self._journal.close(self.turn.id, end)
-            elif end.code is not None and not self.turn.has_begun:
+            elif end.code is not None and not self.turn.is_committed:
                 await self._abandon(end)
             else:
                 if end.status == "stopped" and self._answer.finish_reason is None:
@@ -133,7 +133,7 @@ class Generation:
             _log.exception("a turn failed by a defect", turn_id=self.turn.id)
         finally:
             self._writer.forget(self.turn)
-            self._close(failed(InternalError()))
+            self._close(TurnEnd.from_error(InternalError()))
 
     def _close(self, end: TurnEnd) -> None:
         self.turn.close(end)
@@ -160,7 +160,7 @@ class Generation:
             # An answer that only waited for its usage is whole, unless its user has stopped it.
             is_whole = self._answer.finish_reason is not None and self._cut.code is not None
             return TurnEnd("complete") if is_whole and not self._is_lost else self._cut
-        return failed(self._failure) if self._failure is not None else TurnEnd("complete")
+        return TurnEnd.from_error(self._failure) if self._failure is not None else TurnEnd("complete")
 
     async def _ask(self) -> None:
         """Ask with what fits; where the backend finds that too long, with less, and in the end alone."""
@@ -182,10 +182,10 @@ class Generation:
 
     async def _generate(self, prompt: Prompt, began: float) -> None:
         self._prompt = prompt
-        self.turn.trimmed = prompt.trimmed
+        self.turn.dropped_messages = prompt.dropped_messages
         self._is_prompted.set()
         with self._tracing.completion(prompt.completion.model, prompt.completion.max_tokens) as span:
-            await self._llm.stream(prompt.completion, self._take, began=began)
+            await self._llm.stream(prompt.completion, self._on_chunks, began=began)
             describe_answer(
                 span,
                 finish_reason=self._answer.finish_reason,
@@ -194,10 +194,10 @@ class Generation:
         if (counted := self._answer.prompt_tokens) is not None:
             self._prompts.learn(prompt, counted)
 
-    def _take(self, chunks: list[Chunk]) -> None:
+    def _on_chunks(self, chunks: list[Chunk]) -> None:
         has_content = False
         for chunk in chunks:
-            self._answer.take(chunk)
+            self._answer.add(chunk)
             has_content = has_content or chunk.has_content
         if has_content:
             self._account.tokens_arrived()
@@ -229,7 +229,7 @@ class Generation:
             give_up.cancel()
 
     def _stop_waiting(self) -> None:
-        self._end = failed(HistoryUnavailable(), self._end.status)
+        self._end = TurnEnd.from_error(HistoryUnavailable(), self._end.status)
         self._close(self._end)
 
     async def _try_to_store(self) -> TurnEnd:

@@ -7,9 +7,9 @@ import anyio
 import structlog
 
 from app.errors import HistoryUnavailable
-from app.store.faults import is_away
-from app.store.index import TurnIndex
-from app.turns.closer import TurnCloser
+from app.store.faults import is_unreachable
+from app.store.lease_index import LeaseIndex
+from app.turns.settlement import Settlement
 
 _INTERVAL_SECONDS = 0.5
 _LIMIT = 200
@@ -22,7 +22,7 @@ class TurnSweeper:
     """Sweeps apart from everything else: closing many turns takes time, and leases have none to lose."""
 
     def __init__(
-        self, own: Container[str], *, index: TurnIndex, closer: TurnCloser, lease_seconds: float
+        self, own: Container[str], *, index: LeaseIndex, closer: Settlement, lease_seconds: float
     ) -> None:
         """Begin without Redis having failed.
 
@@ -76,7 +76,7 @@ class TurnSweeper:
             try:
                 await self._closer.close_by_id(turn_id)
             except HistoryUnavailable as error:
-                if is_away(error):
+                if is_unreachable(error):
                     # The rest of a cluster may be there, and its owner could not renew it all the same.
                     self._answered_since = None
                 else:

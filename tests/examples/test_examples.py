@@ -21,7 +21,7 @@ from tests.support.backend import Backend, Exchange
 from tests.support.chunks import answer
 from tests.support.proxy import Proxy, proxy_to
 from tests.support.service import serving, settings_for
-from tests.support.turns import Held
+from tests.support.turns import PausedScript
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORDS = [f"word{n}\u2028 " for n in range(200)]
@@ -101,7 +101,7 @@ async def _started(example: Example, proxy: Proxy, message: str = "Hello") -> As
 async def test_the_text_is_whole_though_the_line_is_cut_within_an_event_and_between_two(
     example: Example, proxy: Proxy, backend: Backend
 ) -> None:
-    backend.script = held = Held(*PARTS[:HALF], rest=tuple(PARTS[HALF:]))
+    backend.script = held = PausedScript(*PARTS[:HALF], rest=tuple(PARTS[HALF:]))
     proxy.slice_bytes = 7
     async with _started(example, proxy) as process:
         assert process.stdout is not None

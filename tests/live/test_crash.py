@@ -21,7 +21,7 @@ from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.process import ServiceProcess, started
 from tests.support.sse import Received, chat, events
 from tests.support.store import frozen, kept, running_turns
-from tests.support.turns import Held, begin, follow, raw, turn_of
+from tests.support.turns import PausedScript, begin, follow, raw, turn_of
 
 LEASE_SECONDS = 3
 KILLS = int(os.environ.get("TEST_KILLS", "5"))
@@ -57,7 +57,7 @@ async def test_the_turn_of_a_killed_process_is_closed_elsewhere_and_the_conversa
     serve: Serve, backend: Backend, valkey_url: str, redis: Redis, user: str, tmp_path: Path, kill: int
 ) -> None:
     words = [event(chunk(f"word{n} ")) for n in range(kill + 1)]
-    backend.script = Held(*words)
+    backend.script = PausedScript(*words)
     key = {"Idempotency-Key": "k"}
     async with (
         serve(turn_lease_seconds=LEASE_SECONDS) as elsewhere,
@@ -84,7 +84,7 @@ async def test_the_turn_of_a_killed_process_is_closed_elsewhere_and_the_conversa
             )
         )
         assert {response.content.count(b"\n\n") for response in again} == {len(received)}
-        held = Held(event(chunk("Bye")))
+        held = PausedScript(event(chunk("Bye")))
         held.go_on.set()
         backend.script = held
         assert (await chat(elsewhere, "Next", user_id=user))[-1].data == "[DONE]"
@@ -101,7 +101,7 @@ async def test_the_turn_of_a_killed_process_is_closed_elsewhere_and_the_conversa
 async def test_a_process_that_was_stopped_for_longer_than_its_lease_writes_nothing_more(
     serve: Serve, backend: Backend, valkey_url: str, redis: Redis, user: str, tmp_path: Path
 ) -> None:
-    backend.script = held = Held(event(chunk("Hel")), rest=tuple(answer("lo")))
+    backend.script = held = PausedScript(event(chunk("Hel")), rest=tuple(answer("lo")))
     async with (
         serve(turn_lease_seconds=LEASE_SECONDS) as elsewhere,
         owner(tmp_path, backend, valkey_url) as (service, client),
@@ -125,7 +125,7 @@ async def test_a_process_that_was_stopped_for_longer_than_its_lease_writes_nothi
 async def test_while_redis_is_away_no_living_turn_is_closed_and_nothing_is_stored_twice(
     serve: Serve, backend: Backend, own_store: str, user: str
 ) -> None:
-    backend.script = held = Held(
+    backend.script = held = PausedScript(
         event(chunk("Hel")), rest=(event(chunk("lo")), event(chunk(finish_reason="stop")))
     )
     replica = {"redis_url": own_store, "turn_lease_seconds": LEASE_SECONDS}
@@ -274,7 +274,7 @@ async def test_a_stall_of_redis_shows_in_no_readers_bytes(
 async def test_a_reader_elsewhere_is_told_when_the_store_has_lost_its_turn(
     serve: Serve, backend: Backend, own_store: str, user: str
 ) -> None:
-    backend.script = Held(event(chunk("Hel")))
+    backend.script = PausedScript(event(chunk("Hel")))
     async with serve(redis_url=own_store) as here, serve(redis_url=own_store) as elsewhere:
         mine = begin(here, user)
         turn_id = turn_of(await anext(mine))
@@ -290,7 +290,7 @@ async def test_a_reader_elsewhere_is_told_when_the_store_has_lost_its_turn(
 async def test_damaged_keys_of_one_user_keep_nobody_else_from_being_closed(
     serve: Serve, backend: Backend, own_store: str, tmp_path: Path
 ) -> None:
-    backend.script = Held(event(chunk("Hel")))
+    backend.script = PausedScript(event(chunk("Hel")))
     users = [f"user{n}" for n in range(6)]
     async with (
         serve(redis_url=own_store, turn_lease_seconds=LEASE_SECONDS) as elsewhere,
@@ -313,7 +313,7 @@ async def test_damaged_keys_of_one_user_keep_nobody_else_from_being_closed(
 
 
 async def test_a_damaged_journal_harms_no_other_turn(serve: Serve, backend: Backend, own_store: str) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve(redis_url=own_store) as client, Redis.from_url(own_store) as redis:
         damaged = begin(client, "damaged")
         turn_id = turn_of(await anext(damaged))

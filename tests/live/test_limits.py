@@ -12,7 +12,7 @@ from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import chunk, event
 from tests.support.sse import chat
-from tests.support.turns import Held, begin
+from tests.support.turns import PausedScript, begin
 
 PARALLEL = 50
 
@@ -52,7 +52,7 @@ async def test_exactly_so_many_turns_a_minute_are_started(serve: Serve, user: st
 
 
 async def test_exactly_so_many_turns_run_at_once(serve: Serve, backend: Backend, user: str) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with replicas(serve, max_active_turns_per_user=4) as clients:
         asked = asyncio.create_task(ask_in_parallel(clients, user))
         while len(backend.completions) < 4:
@@ -110,7 +110,7 @@ async def test_the_count_outlives_what_is_kept_of_the_user_and_lapses(
 async def test_the_turn_of_a_deleted_conversation_takes_no_slot(
     serve: Serve, backend: Backend, user: str
 ) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve(max_active_turns_per_user=1) as client:
         async with client.stream("POST", "/chat", json={"user_id": user, "message": "Hi"}) as response:
             assert response.status_code == 200
@@ -122,7 +122,7 @@ async def test_the_turn_of_a_deleted_conversation_takes_no_slot(
 async def test_two_deletions_of_a_running_conversation_both_succeed(
     serve: Serve, backend: Backend, user: str
 ) -> None:
-    backend.script = Held(event(chunk("Hel")))
+    backend.script = PausedScript(event(chunk("Hel")))
     async with (
         replicas(serve) as clients,
         clients[0].stream("POST", "/chat", json={"user_id": user, "message": "Hi"}) as response,
@@ -136,7 +136,7 @@ async def test_two_deletions_of_a_running_conversation_both_succeed(
 async def test_an_end_that_failed_half_way_does_not_hold_the_conversation(
     serve: Serve, backend: Backend, user: str, redis: Redis
 ) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve() as client:
         mine = begin(client, user)
         await anext(mine)

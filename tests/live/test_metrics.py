@@ -10,7 +10,7 @@ from tests.support.backend import Backend
 from tests.support.chunks import DONE, chunk, event
 from tests.support.sse import chat
 from tests.support.store import frozen
-from tests.support.turns import Held, begin, follow, turn_of
+from tests.support.turns import PausedScript, begin, follow, turn_of
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -37,7 +37,7 @@ async def test_a_whole_turn_is_counted_and_timed(serve: Serve, backend: Backend,
         event({"choices": [], "usage": usage}),
         DONE,
     )
-    backend.script = held = Held(event(chunk("Hel")), rest=rest)
+    backend.script = held = PausedScript(event(chunk("Hel")), rest=rest)
     async with serve() as client:
         mine = begin(client, user)
         turn_id = turn_of(await anext(mine))
@@ -62,7 +62,7 @@ async def test_a_whole_turn_is_counted_and_timed(serve: Serve, backend: Backend,
 
 
 async def test_failures_are_counted_by_their_code(serve: Serve, backend: Backend, user: str) -> None:
-    backend.script = Held(event(chunk("Hel")), rest=(b"",))
+    backend.script = PausedScript(event(chunk("Hel")), rest=(b"",))
     backend.script.go_on.set()
     async with serve() as client:
         assert "upstream_truncated" in (await chat(client, user_id=user))[-1].data
@@ -93,7 +93,7 @@ async def test_the_process_and_its_event_loop_are_watched(serve: Serve) -> None:
 async def test_the_journal_lags_and_the_failure_counts_while_redis_is_away(
     serve: Serve, backend: Backend, own_store: str, user: str
 ) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve(redis_url=own_store) as client:
         mine = begin(client, user)
         await anext(mine)

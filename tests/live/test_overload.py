@@ -13,7 +13,7 @@ from tests.support.backend import Backend
 from tests.support.chunks import chunk, event
 from tests.support.process import started
 from tests.support.sse import chat
-from tests.support.turns import Held, begin, turn_of
+from tests.support.turns import PausedScript, begin, turn_of
 
 
 async def overloaded(response: httpx.Response) -> bool:
@@ -25,7 +25,7 @@ async def overloaded(response: httpx.Response) -> bool:
 async def test_above_the_most_turns_a_new_one_is_refused_and_leaves_nothing(
     serve: Serve, backend: Backend, user: str, redis: Redis
 ) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve(max_active_turns=1) as client:
         key = {"Idempotency-Key": "k"}
         body = {"user_id": f"{user}-1", "message": "Hi"}
@@ -44,7 +44,7 @@ async def test_above_the_most_turns_a_new_one_is_refused_and_leaves_nothing(
 async def test_above_the_most_readers_another_one_is_refused_and_the_turn_goes_on(
     serve: Serve, backend: Backend, user: str
 ) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve(max_readers=1) as client:
         mine = begin(client, user)
         turn_id = turn_of(await anext(mine))

@@ -14,7 +14,7 @@ from tests.support.chunks import chunk, event
 from tests.support.process import ROOT, run_to_end, started
 from tests.support.sse import Received, events
 from tests.support.store import frozen
-from tests.support.turns import Held
+from tests.support.turns import PausedScript
 
 WITHOUT = "import runpy, sys; sys.modules[{!r}] = None; runpy.run_module('app', run_name='__main__')"
 
@@ -113,7 +113,7 @@ async def test_the_environment_wins_over_the_file_also_with_an_empty_value(
 async def test_on_a_signal_running_turns_end_and_new_ones_are_refused(
     tmp_path: Path, backend: Backend, valkey_url: str, stop: signal.Signals
 ) -> None:
-    backend.script = answer = Held(event(chunk("Hel")))
+    backend.script = answer = PausedScript(event(chunk("Hel")))
     ask = {"user_id": f"drain-{stop.name}", "message": "Hi"}
     async with started(tmp_path, llm_base_url=backend.url, llm_model="m", redis_url=valkey_url) as (
         service,
@@ -138,7 +138,7 @@ async def test_on_a_signal_running_turns_end_and_new_ones_are_refused(
 async def test_a_turn_that_may_not_end_is_stored_and_its_reader_told(
     tmp_path: Path, backend: Backend, valkey_url: str, how: str
 ) -> None:
-    backend.script = Held(event(chunk("Hel")))
+    backend.script = PausedScript(event(chunk("Hel")))
     user = f"interrupted-{how.replace(' ', '-')}"
     async with started(
         tmp_path,

@@ -22,7 +22,7 @@ from tests.support.process import ROOT
 from tests.support.proxy import proxy_to
 from tests.support.sse import chat, events
 from tests.support.store import kept, running_turns
-from tests.support.turns import Held, begin, follow, raw, turn_of
+from tests.support.turns import PausedScript, begin, follow, raw, turn_of
 from tests.support.valkey import Server, running, running_cluster, running_sentinels
 
 
@@ -94,7 +94,7 @@ async def test_a_conversation_can_be_had_resumed_interrupted_read_and_erased(
         ]
         assert twice[0].text == twice[1].text
 
-        backend.script = Held(event(chunk("one")))
+        backend.script = PausedScript(event(chunk("one")))
         mine = begin(here, "user")
         first = await anext(mine)
         async with elsewhere.stream("GET", f"/chat/{turn_of(first)}") as response:
@@ -109,7 +109,7 @@ async def test_a_conversation_can_be_had_resumed_interrupted_read_and_erased(
 
         mine = begin(here, "user", conversation_id="second")
         await anext(mine)
-        backend.script = held = Held(event(chunk("two")))
+        backend.script = held = PausedScript(event(chunk("two")))
         other = begin(elsewhere, "user", conversation_id="second", if_busy="interrupt")
         await anext(other)
         assert [each async for each in mine][-1].json["error"]["code"] == "interrupted"

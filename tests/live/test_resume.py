@@ -14,7 +14,7 @@ from tests.support.backend import Backend, Exchange, Script, says
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.sse import chat, events
 from tests.support.store import kept
-from tests.support.turns import Held, begin, follow, raw, turn_of
+from tests.support.turns import PausedScript, begin, follow, raw, turn_of
 
 WORDS = [f"word{n} " for n in range(198)]
 
@@ -71,7 +71,7 @@ async def test_cut_at_each_position_while_it_runs_the_bytes_are_the_same_on_ever
 async def test_a_reader_elsewhere_gets_each_event_before_the_next_is_sent(
     serve: Serve, backend: Backend, user: str
 ) -> None:
-    backend.script = held = Held(
+    backend.script = held = PausedScript(
         event(chunk("one")), rest=(event(chunk("two")), event(chunk(finish_reason="stop")))
     )
     async with serve() as here, serve() as elsewhere:
@@ -102,7 +102,7 @@ async def test_what_redis_has_lost_of_a_running_turn_is_there_again_at_its_end(
     parts: list[dict[str, Any]],
     rest: tuple[bytes, ...],
 ) -> None:
-    backend.script = held = Held(*map(event, parts), rest=rest)
+    backend.script = held = PausedScript(*map(event, parts), rest=rest)
     async with serve() as here, serve() as elsewhere:
         mine = begin(here, user)
         received = [await anext(mine) for _ in parts]
@@ -158,7 +158,7 @@ async def test_a_turn_that_is_no_longer_kept_is_a_410_with_its_status(
 async def test_an_event_that_is_still_to_come_is_waited_for(
     serve: Serve, backend: Backend, user: str
 ) -> None:
-    backend.script = held = Held(event(chunk("one")), rest=tuple(answer("two", "three")))
+    backend.script = held = PausedScript(event(chunk("one")), rest=tuple(answer("two", "three")))
     async with serve() as here, serve() as elsewhere:
         mine = begin(here, user)
         turn_id = turn_of(await anext(mine))
@@ -172,7 +172,7 @@ async def test_an_event_that_is_still_to_come_is_waited_for(
 async def test_a_stopped_turn_ends_with_a_last_chunk_and_is_kept(
     serve: Serve, backend: Backend, redis: Redis, user: str, process: str
 ) -> None:
-    backend.script = Held(event(chunk("Hel")))
+    backend.script = PausedScript(event(chunk("Hel")))
     async with serve() as here, serve() as elsewhere:
         mine = begin(here, user)
         first = await anext(mine)
@@ -222,7 +222,7 @@ async def test_a_stop_hangs_up_in_every_phase(
 async def test_a_turn_that_nobody_reads_is_interrupted_after_the_grace(
     serve: Serve, backend: Backend, redis: Redis, user: str
 ) -> None:
-    backend.script = Held(event(chunk("Hel")))
+    backend.script = PausedScript(event(chunk("Hel")))
     async with serve(resume_grace_seconds=0) as client:
         mine = begin(client, user)
         turn_id = turn_of(await anext(mine))
@@ -234,7 +234,7 @@ async def test_a_turn_that_nobody_reads_is_interrupted_after_the_grace(
 
 
 async def test_a_reader_elsewhere_keeps_a_turn_alive(serve: Serve, backend: Backend, user: str) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve(resume_grace_seconds=1) as here, serve() as elsewhere:
         mine = begin(here, user)
         turn_id = turn_of(await anext(mine))
@@ -250,7 +250,7 @@ async def test_a_reader_elsewhere_keeps_a_turn_alive(serve: Serve, backend: Back
 async def test_a_conversation_that_is_read_is_busy_and_another_is_not(
     serve: Serve, backend: Backend, user: str
 ) -> None:
-    backend.script = held = Held(event(chunk("Hel")))
+    backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve() as here, serve() as elsewhere:
         mine = begin(here, user)
         turn_id = turn_of(await anext(mine))
@@ -272,14 +272,14 @@ async def test_a_conversation_that_is_read_is_busy_and_another_is_not(
 async def test_a_new_message_takes_the_conversation_over(
     serve: Serve, backend: Backend, redis: Redis, user: str, process: str, how: str
 ) -> None:
-    backend.script = Held(event(chunk("Hel")))
+    backend.script = PausedScript(event(chunk("Hel")))
     async with serve() as here, serve() as elsewhere:
         mine = begin(here, user)
         turn_id = turn_of(await anext(mine))
         if how == "it is not read":
             await mine.aclose()
             await asyncio.sleep(0.3)
-        held = Held(event(chunk("Bye")))
+        held = PausedScript(event(chunk("Bye")))
         held.go_on.set()
         backend.script = held
         body = {} if how == "it is not read" else {"if_busy": "interrupt"}
@@ -371,7 +371,7 @@ async def test_a_start_that_failed_is_told_to_all_and_frees_its_key(
             (502, "upstream_error")
         ] * 4
         assert len(backend.completions) == 1
-        backend.script = Held(rest=tuple(answer("fine")))
+        backend.script = PausedScript(rest=tuple(answer("fine")))
         backend.script.go_on.set()
         assert (await post(elsewhere)).status_code == 200
     assert len(await kept(redis, user)) == 2
@@ -380,9 +380,9 @@ async def test_a_start_that_failed_is_told_to_all_and_frees_its_key(
 async def test_a_deleted_conversation_ends_its_turn_and_stays_deleted(
     serve: Serve, backend: Backend, redis: Redis, user: str
 ) -> None:
-    backend.script = Held(event(chunk("Hel")))
+    backend.script = PausedScript(event(chunk("Hel")))
     async with serve() as here, serve() as elsewhere:
-        done = Held(event(chunk("old")))
+        done = PausedScript(event(chunk("old")))
         done.go_on.set()
         backend.script, held = done, backend.script
         ended = turn_of((await chat(here, user_id=user))[0])
@@ -425,7 +425,7 @@ async def test_a_conversation_is_read_backwards_in_pages(serve: Serve, user: str
 async def test_without_usage_of_the_backend_an_estimate_is_kept_and_flagged(
     serve: Serve, backend: Backend, redis: Redis, user: str
 ) -> None:
-    backend.script = held = Held(event(chunk("twelve chars")))
+    backend.script = held = PausedScript(event(chunk("twelve chars")))
     held.go_on.set()
     async with serve() as client:
         await chat(client, user_id=user)

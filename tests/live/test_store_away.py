@@ -13,7 +13,7 @@ from tests.support.backend import Backend
 from tests.support.chunks import chunk, event
 from tests.support.sse import Received, chat, events
 from tests.support.store import frozen, kept
-from tests.support.turns import Held
+from tests.support.turns import PausedScript
 
 
 def refused() -> str:
@@ -56,7 +56,7 @@ async def test_a_frozen_store_is_one_too_and_the_backend_is_not_asked(
 async def test_an_end_that_meets_a_frozen_store_waits_for_it_and_is_stored_once(
     serve: Serve, backend: Backend, own_store: str
 ) -> None:
-    backend.script = answer = Held(event(chunk("Hello")))
+    backend.script = answer = PausedScript(event(chunk("Hello")))
     received: list[Received] = []
     async with (
         serve(redis_url=own_store) as client,
@@ -79,7 +79,7 @@ async def test_a_store_that_does_not_come_back_in_time_is_told_and_the_turn_is_s
     serve: Serve, backend: Backend, own_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "STORE_WAIT_SECONDS", 0.2)
-    backend.script = answer = Held(event(chunk("Hello")))
+    backend.script = answer = PausedScript(event(chunk("Hello")))
     async with serve(redis_url=own_store) as client:
         async with client.stream("POST", "/chat", json={"user_id": "user", "message": "Hi"}) as response:
             stream = events(response)

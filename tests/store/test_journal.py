@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from app.models import TurnEnd
 from app.store import keys
-from app.store.journal import Place, TurnJournal
+from app.store.journal import JournalCursor, TurnJournal
 
 WHOLE = TurnEnd("complete")
 LOST = TurnEnd("interrupted", "generation_lost", "gone")
@@ -41,7 +41,7 @@ async def test_what_is_written_again_with_more_is_there_once(journal: TurnJourna
     await journal.append({"t1": (2, [b"1", b"2"])})
     await journal.append({"t1": (4, [b"1", b"2", b"3", b"4"])})
     assert await read(journal) == ([b"1", b"2", b"3", b"4"], None)
-    arrived = await journal.tail({"t1": Place(1, has_begun=True)}, wait_ms=1)
+    arrived = await journal.tail({"t1": JournalCursor(1, is_committed=True)}, wait_ms=1)
     assert arrived["t1"].events == [b"2", b"3", b"4"]
 
 
@@ -74,19 +74,19 @@ async def test_nothing_comes_after_the_end_and_the_first_end_stays(journal: Turn
 async def test_a_reader_gets_what_came_after_its_place(journal: TurnJournal) -> None:
     await journal.append({"t1": (2, [b"1", b"2"])})
     await journal.append({"t1": (3, [b"3"])})
-    arrived = await journal.tail({"t1": Place(2, has_begun=True)}, wait_ms=1)
+    arrived = await journal.tail({"t1": JournalCursor(2, is_committed=True)}, wait_ms=1)
     assert arrived["t1"].events == [b"3"]
 
 
 async def test_a_reader_that_knows_of_the_begin_is_not_told_again(journal: TurnJournal) -> None:
-    await journal.mark_begun("t1")
-    assert (await journal.tail({"t1": Place(0, has_begun=False)}, wait_ms=1))["t1"].has_begun
-    assert await journal.tail({"t1": Place(0, has_begun=True)}, wait_ms=1) == {}
+    await journal.mark_committed("t1")
+    assert (await journal.tail({"t1": JournalCursor(0, is_committed=False)}, wait_ms=1))["t1"].is_committed
+    assert await journal.tail({"t1": JournalCursor(0, is_committed=True)}, wait_ms=1) == {}
 
 
 async def test_a_begin_that_comes_after_the_first_event_is_no_failure(journal: TurnJournal) -> None:
     await journal.append({"t1": (1, [b"1"])})
-    await journal.mark_begun("t1")
+    await journal.mark_committed("t1")
 
 
 async def test_after_its_end_it_lapses_and_its_record_later(journal: TurnJournal, fake_redis: Redis) -> None:

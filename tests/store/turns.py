@@ -2,18 +2,18 @@
 
 from app.models import AssistantMessage, TurnRecord, UserMessage
 from app.store.connection import RedisClient
-from app.store.index import TurnIndex
-from app.store.running import RunningTurns, UserLimits
+from app.store.lease_index import LeaseIndex
+from app.store.leases import TurnLeases, UserLimits
 
 ANSWER_AT = "2026-01-01T00:00:00.000Z"
 
 
 def running_turns(
     redis: RedisClient, *, ttl_seconds: int = 60, max_messages: int = 100, at_once: int = 0, a_minute: int = 0
-) -> RunningTurns:
-    return RunningTurns(
+) -> TurnLeases:
+    return TurnLeases(
         redis,
-        index=TurnIndex(redis),
+        index=LeaseIndex(redis),
         owner="owner",
         lease_seconds=10,
         closed_seconds=300,

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from app.turns.turn import Reader
+from app.turns.stream import Reader
 from tests.support.backend import Exchange
 from tests.support.chunks import DONE, chunk, event
 from tests.support.sse import Received, events
@@ -28,7 +28,7 @@ async def follow(client: httpx.AsyncClient, turn_id: str) -> list[Received]:
         return [each async for each in events(response)]
 
 
-class Held:
+class PausedScript:
     """A script that sends what it is given and then waits to be told to go on."""
 
     def __init__(self, *parts: bytes, rest: tuple[bytes, ...] = ()) -> None:

@@ -22,12 +22,12 @@ from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing
 from app.store import keys
 from app.store.history import HistoryRepository
-from app.store.index import TurnIndex
 from app.store.journal import TurnJournal
-from app.store.owners import TurnOwners
-from app.store.running import RunningTurns, UserLimits
+from app.store.lease_index import LeaseIndex
+from app.store.leases import TurnLeases, UserLimits
+from app.store.owner_mailbox import OwnerMailbox
 from app.turns.engine import TurnEngine
-from app.turns.turn import Reader
+from app.turns.stream import Reader
 from tests.support.chunks import DONE, chunk, event
 from tests.support.store import running_turns
 from tests.support.turns import rest_of
@@ -75,12 +75,12 @@ class Process:
     """One engine on the shared store, that can be killed."""
 
     def __init__(self, redis: Redis, http: httpx.AsyncClient) -> None:
-        owners = TurnOwners(redis)
-        index = TurnIndex(redis)
+        owners = OwnerMailbox(redis)
+        index = LeaseIndex(redis)
         self.engine = TurnEngine(
             llm=LLMClient(http, limits=LIMITS, context_tokens=4096),
             history=HistoryRepository(redis, closed_seconds=300),
-            running=RunningTurns(
+            running=TurnLeases(
                 redis,
                 index=index,
                 owner=owners.own_id,

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.packing import pack, unpack
+from app.store.codec import pack, unpack
 from app.turns.event_log import EventLog
 
 EVENTS = st.lists(st.binary(min_size=1).filter(lambda event: b"\n" not in event), min_size=1)

@@ -17,7 +17,7 @@ from tests.support.backend import Backend, Exchange
 from tests.support.chunks import answer
 from tests.support.proxy import Proxy, proxy_to
 from tests.support.service import serving, settings_for
-from tests.support.turns import Held
+from tests.support.turns import PausedScript
 from tests.web.conftest import session_loop_fixture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -70,7 +70,7 @@ async def ask(page: Page, proxy: Proxy, message: str = "Hello") -> None:
 async def test_the_text_is_whole_though_the_line_is_cut_within_an_event_and_between_two(
     page: Page, proxy: Proxy, backend: Backend
 ) -> None:
-    backend.script = held = Held(*PARTS[:HALF], rest=tuple(PARTS[HALF:]))
+    backend.script = held = PausedScript(*PARTS[:HALF], rest=tuple(PARTS[HALF:]))
     proxy.slice_bytes = 7
     output = page.locator("pre")
     asked = asyncio.create_task(ask(page, proxy))
@@ -90,7 +90,7 @@ async def test_the_text_is_whole_though_the_line_is_cut_within_an_event_and_betw
 async def test_an_error_status_at_which_an_eventsource_gives_up_is_not_the_end(
     page: Page, proxy: Proxy, backend: Backend
 ) -> None:
-    backend.script = held = Held(*PARTS[:HALF], rest=tuple(PARTS[HALF:]))
+    backend.script = held = PausedScript(*PARTS[:HALF], rest=tuple(PARTS[HALF:]))
     output = page.locator("pre")
     asked = asyncio.create_task(ask(page, proxy))
     await expect(output).to_contain_text(f"word{HALF - 2}")

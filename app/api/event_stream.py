@@ -15,7 +15,7 @@ from app.api.errors import error_json, quota_headers
 from app.errors import InvalidLastEventId, error_for
 from app.models import TurnEnd
 from app.timer import LazyTimer
-from app.turns.turn import Reader
+from app.turns.stream import Reader
 
 # Importing the library makes it end every stream as soon as the server is asked to stop; here the server
 # stops only after its turns have ended.
@@ -32,7 +32,7 @@ _PLACE = re.compile(r"end|[1-9][0-9]{0,15}")
 _log = structlog.get_logger()
 
 
-def place_in_turn(last_event_id: str, turn_id: str) -> int | Literal["end"]:
+def parse_last_event_id(last_event_id: str, turn_id: str) -> int | Literal["end"]:
     """The number of the event that a reader had last.
 
     Raises:
@@ -67,7 +67,7 @@ class TurnResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # In a task of its own, so that a token does not wake all that stands around a response.
         following = asyncio.create_task(self._follow(scope, send))
-        leaving = asyncio.create_task(client_left(receive))
+        leaving = asyncio.create_task(wait_for_disconnect(receive))
         try:
             await asyncio.wait({following, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -80,7 +80,7 @@ class TurnResponse(Response):
             _log.info("disconnected a reader that takes nothing", turn_id=self._reader.turn.id)
             scope["extensions"][ABORT_EXTENSION]["abort"]()
 
-        with _Line(
+        with ClientConnection(
             send,
             ping_seconds=self._ping_seconds,
             slow_reader_seconds=self._slow_reader_seconds,
@@ -92,7 +92,7 @@ class TurnResponse(Response):
             )
             await self._write_turn(line)
 
-    async def _write_turn(self, line: "_Line") -> None:
+    async def _write_turn(self, line: "ClientConnection") -> None:
         reader = self._reader
         while reader.is_open:
             if events := reader.take():
@@ -107,13 +107,13 @@ class TurnResponse(Response):
                 await reader.wait()
 
 
-async def client_left(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     """Wait until the client has gone; what it sends until then is nobody's."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-class _Line:
+class ClientConnection:
     """The way to one client: how long it has been silent, and how long the client has taken nothing."""
 
     def __init__(
@@ -174,7 +174,7 @@ def _headers(reader: Reader) -> Mapping[str, str]:
         "Location": f"/chat/{turn.id}",
         "Cache-Control": "no-store, no-transform",
         "X-Accel-Buffering": "no",
-        **({"X-History-Trimmed": str(turn.trimmed)} if turn.trimmed else {}),
+        **({"X-History-Trimmed": str(turn.dropped_messages)} if turn.dropped_messages else {}),
         **(quota_headers(reader.quota) if reader.quota is not None else {}),
     }
 

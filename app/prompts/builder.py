@@ -10,7 +10,7 @@ from app.errors import ContextLengthExceeded
 from app.llm.client import CompletionRequest
 from app.llm.context import ContextSize, ContextSizes
 from app.models import AssistantMessage, Message, Question
-from app.turns.tokens import TokenScale, prompt_tokens
+from app.prompts.estimates import TokenScale, prompt_tokens
 
 _RESERVE = 1.1
 """For a guess that is too low: a refusal costs more than the oldest turn."""
@@ -29,7 +29,7 @@ class Prompt:
     """How many they are likely to take as this model counts."""
     history_guess: float
     """The part of the guess that is of the conversation so far."""
-    trimmed: int
+    dropped_messages: int
     """How many older messages were left out, so that these fit."""
 
 
@@ -90,7 +90,7 @@ class PromptBuilder:
             guess=guess,
             tokens=scale * guess,
             history_guess=guess - needed,
-            trimmed=sum(len(turn) for turn in turns[: len(turns) - len(kept)]),
+            dropped_messages=sum(len(turn) for turn in turns[: len(turns) - len(kept)]),
         )
 
     async def build_smaller(

@@ -5,10 +5,10 @@ from typing import Any
 
 from app.llm.chunk import Chunk
 from app.models import AssistantMessage, TurnStatus, now_rfc3339
-from app.turns.tokens import text_tokens
+from app.prompts.estimates import text_tokens
 
 
-class Answer:
+class AnswerBuilder:
     """Gathers text, finish reason and usage."""
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class Answer:
         self.finish_reason: str | None = None
         self._usage: dict[str, Any] | None = None
 
-    def take(self, chunk: Chunk) -> None:
+    def add(self, chunk: Chunk) -> None:
         """Note what the chunk brings."""
         if chunk.content:
             self._content.append(chunk.content)

@@ -10,7 +10,7 @@ import pytest
 from app.errors import ContextLengthExceeded
 from app.llm.context import ContextSizes
 from app.models import AssistantMessage, Message, Question, UserMessage
-from app.turns.prompt import Prompt, PromptBuilder
+from app.prompts.builder import Prompt, PromptBuilder
 
 AT = "2026-01-01T00:00:00.000Z"
 HISTORY: list[Message] = [
@@ -90,7 +90,7 @@ async def test_unfinished_answers_are_in_it_with_the_text_they_have_and_empty_on
 ) -> None:
     prompt = await builder().build(ask("Four"), HISTORY)
     assert contents(prompt) == ["One", "First", "Two", "Three", "Thi", "Four"]
-    assert prompt.trimmed == 0
+    assert prompt.dropped_messages == 0
 
 
 async def test_an_answer_may_be_shorter_than_the_cap_and_not_longer(builder: Builders) -> None:
@@ -103,7 +103,7 @@ async def test_an_answer_may_be_shorter_than_the_cap_and_not_longer(builder: Bui
 async def test_whole_turns_are_left_out_from_the_oldest(builder: Builders) -> None:
     prompt = await builder(1000, system_prompt="Be kind.").build(ask(), turns(5))
     assert contents(prompt) == ["Be kind.", *["x" * LETTERS_A_MESSAGE] * 6, "Hi"]
-    assert prompt.trimmed == 4
+    assert prompt.dropped_messages == 4
 
 
 @pytest.mark.parametrize("context", [50, 200, 1000, 4096])
@@ -122,7 +122,7 @@ async def test_a_message_that_fits_alone_is_sent_alone_and_leaves_less_for_the_a
 ) -> None:
     prompt = await builder(300, max_tokens=200).build(ask("x" * 800), turns(2))
     assert len(prompt.completion.messages) == 1
-    assert prompt.trimmed == 4
+    assert prompt.dropped_messages == 4
     assert 50 < prompt.completion.max_tokens < 100
 
 
@@ -135,7 +135,7 @@ async def test_a_message_that_does_not_fit_is_refused(builder: Builders) -> None
 
 async def test_a_guess_at_the_size_leaves_turns_out_and_refuses_nothing(builder: Builders) -> None:
     unknown = builder(None, max_tokens=1024)
-    assert (await unknown.build(ask(), turns(30))).trimmed > 0
+    assert (await unknown.build(ask(), turns(30))).dropped_messages > 0
     prompt = await unknown.build(ask("x" * 32_000), turns(1))
     assert (len(prompt.completion.messages), prompt.completion.max_tokens) == (1, 1024)
 
@@ -145,7 +145,7 @@ async def test_what_the_backend_counts_corrects_the_guesses(builder: Builders) -
     before = await prompts.build(ask(), turns(30))
     prompts.learn(before, int(3 * before.guess))
     after = await prompts.build(ask(), turns(30))
-    assert after.trimmed > before.trimmed
+    assert after.dropped_messages > before.dropped_messages
     assert 2.5 * after.guess < after.tokens < 2000
 
 
@@ -177,7 +177,7 @@ async def test_after_a_refusal_less_of_the_conversation_is_sent(builder: Builder
     prompts = builder(4096)
     refused = await prompts.build(ask(), turns(10))
     half = await prompts.build(ask(), turns(10), most_history=refused.history_guess / 2)
-    assert (refused.trimmed, half.trimmed) == (0, 10)
+    assert (refused.dropped_messages, half.dropped_messages) == (0, 10)
     alone = await prompts.build(ask(), turns(10), most_history=0)
     assert contents(alone) == ["Hi"]
 

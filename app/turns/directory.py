@@ -8,14 +8,14 @@ from app.models import TurnRecord, TurnStatus
 from app.observability.metrics import Metrics
 from app.store.faults import request_deadline
 from app.store.journal import JournalRecord, TurnJournal
-from app.store.owners import TurnAddress, TurnOwners
+from app.store.owner_mailbox import OwnerMailbox, TurnAddress
 from app.turns.generation import LAST_STORE_SECONDS, Generation
-from app.turns.keeper import READER_MARK_SECONDS, STOPS
-from app.turns.tail import JournalTail
-from app.turns.turn import Reader, Turn
+from app.turns.lease_renewal import READER_MARK_SECONDS, STOPS
+from app.turns.remote_turns import RemoteTurns
+from app.turns.stream import Reader, TurnStream
 
 
-class TurnAccess:
+class TurnDirectory:
     """Lets turns be followed and stopped, by their users alone."""
 
     def __init__(
@@ -23,8 +23,8 @@ class TurnAccess:
         generations: Mapping[str, Generation],
         *,
         journal: TurnJournal,
-        owners: TurnOwners,
-        tail: JournalTail,
+        owners: OwnerMailbox,
+        tail: RemoteTurns,
         metrics: Metrics,
         lease_seconds: float,
     ) -> None:
@@ -86,7 +86,7 @@ class TurnAccess:
         """
         if (generation := self._generations.get(turn_id)) is not None:
             _require_owner(turn_id, generation.record, only_of)
-            generation.cut(STOPS["stopped"])
+            generation.interrupt(STOPS["stopped"])
             return await _status(generation.turn, LAST_STORE_SECONDS)
         async with request_deadline():
             record = await self._journal.record(turn_id)
@@ -102,7 +102,7 @@ class TurnAccess:
             return await _status(reader.turn, self._lease_seconds + LAST_STORE_SECONDS)
 
 
-async def _status(turn: Turn, seconds: float) -> TurnStatus:
+async def _status(turn: TurnStream, seconds: float) -> TurnStatus:
     try:
         async with asyncio.timeout(seconds):
             return (await turn.ended()).status

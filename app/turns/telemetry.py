@@ -11,7 +11,7 @@ from app.observability.metrics import Metrics
 _log = structlog.get_logger()
 
 
-class TurnAccount:
+class TurnTelemetry:
     """Of one turn. Nobody's words are in it."""
 
     def __init__(self, record: TurnRecord, metrics: Metrics) -> None:

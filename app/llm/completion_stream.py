@@ -16,8 +16,8 @@ _DONE = b"[DONE]"
 _END_SECONDS = 0.05
 
 
-async def read_answer(
-    response: httpx.Response, deadlines: Deadlines, take: Callable[[list[Chunk]], None]
+async def read_completion_stream(
+    response: httpx.Response, deadlines: Deadlines, on_chunks: Callable[[list[Chunk]], None]
 ) -> None:
     """Hand on the answer's chunks; those that arrive in one read come in one list.
 
@@ -32,7 +32,7 @@ async def read_answer(
     with suppress(*TRANSPORT_ERRORS):
         async for received in parts:
             if chunks := answer.feed(received):
-                take(chunks)
+                on_chunks(chunks)
             if answer.failure is not None:
                 raise answer.failure
             if answer.is_over:

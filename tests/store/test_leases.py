@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 from app.errors import HistoryUnavailable
 from app.models import TurnEnd
 from app.store import keys
-from app.store.index import TurnIndex
-from app.store.owners import TurnAddress, TurnOwners
-from app.store.running import RunningTurns
+from app.store.lease_index import LeaseIndex
+from app.store.leases import TurnLeases
+from app.store.owner_mailbox import OwnerMailbox, TurnAddress
 from tests.store.turns import ANSWER_AT, running_turns, turn, turn_messages
 
 KEY = "chat:{user}:messages:default"
@@ -20,15 +20,15 @@ LOST = TurnEnd("interrupted", "generation_lost", "gone")
 
 
 @pytest.fixture
-def running(fake_redis: Redis) -> RunningTurns:
+def running(fake_redis: Redis) -> TurnLeases:
     return running_turns(fake_redis)
 
 
-async def start(running: RunningTurns, turn_id: str, **kept: str) -> str:
+async def start(running: TurnLeases, turn_id: str, **kept: str) -> str:
     return (await running.start(turn(turn_id, **kept), fingerprint="f", may_interrupt=False)).outcome
 
 
-async def complete(running: RunningTurns, *turn_ids: str, **kept: str) -> None:
+async def complete(running: TurnLeases, *turn_ids: str, **kept: str) -> None:
     for turn_id in turn_ids:
         assert await start(running, turn_id, **kept) == "started"
         await running.finish(turn(turn_id, **kept), *turn_messages(turn_id), WHOLE)
@@ -44,7 +44,7 @@ async def kept(redis: Redis) -> list[str]:
 
 
 async def test_a_finished_turn_is_two_elements_of_the_conversations_list(
-    running: RunningTurns, fake_redis: Redis
+    running: TurnLeases, fake_redis: Redis
 ) -> None:
     await complete(running, "t1")
     assert [json.loads(element) for element in await fake_redis.lrange(KEY, 0, -1)] == [
@@ -64,7 +64,7 @@ async def test_a_finished_turn_is_two_elements_of_the_conversations_list(
 
 
 async def test_a_repeated_end_changes_nothing_also_after_other_turns(
-    running: RunningTurns, fake_redis: Redis
+    running: TurnLeases, fake_redis: Redis
 ) -> None:
     await complete(running, "t1", "t2")
     again = await running.finish(turn("t1"), *turn_messages("t1"), LOST)
@@ -92,7 +92,7 @@ async def test_with_a_ttl_of_zero_it_is_never_forgotten(fake_redis: Redis) -> No
 
 
 async def test_users_and_conversations_are_kept_apart_whatever_their_names(
-    running: RunningTurns, fake_redis: Redis
+    running: TurnLeases, fake_redis: Redis
 ) -> None:
     await complete(running, "t1", user_id="a:messages", conversation_id="b")
     await complete(running, "t2", user_id="a", conversation_id="messages:b")
@@ -104,46 +104,46 @@ async def test_users_and_conversations_are_kept_apart_whatever_their_names(
     } | {key for key in await fake_redis.keys("chat:{a%3Amessages}:*") if b":messages:b" in key}
 
 
-async def test_a_conversation_has_one_turn_at_a_time(running: RunningTurns) -> None:
+async def test_a_conversation_has_one_turn_at_a_time(running: TurnLeases) -> None:
     assert await start(running, "t1") == "started"
     second = await running.start(turn("t2"), fingerprint="", may_interrupt=False)
     assert (second.outcome, second.turn_id) == ("busy", "t1")
     assert await start(running, "t3", conversation_id="other") == "started"
 
 
-async def test_a_start_whose_reply_was_lost_is_repeated_without_harm(running: RunningTurns) -> None:
+async def test_a_start_whose_reply_was_lost_is_repeated_without_harm(running: TurnLeases) -> None:
     record = turn("t1", request="digest")
     for _ in range(2):
         again = await running.start(record, fingerprint="f", may_interrupt=False)
         assert again.outcome == "started"
 
 
-async def test_a_turn_without_readers_makes_way_and_its_owner_is_told(running: RunningTurns) -> None:
+async def test_a_turn_without_readers_makes_way_and_its_owner_is_told(running: TurnLeases) -> None:
     await start(running, "t1")
     await running.renew([(turn("t1"), False)])
     assert await start(running, "t2") == "interrupting"
     assert (await running.renew([(turn("t1"), False)]))[0].stop == "interrupted"
 
 
-async def test_a_reader_elsewhere_is_a_reader(running: RunningTurns, fake_redis: Redis) -> None:
+async def test_a_reader_elsewhere_is_a_reader(running: TurnLeases, fake_redis: Redis) -> None:
     await start(running, "t1")
     await running.renew([(turn("t1"), False)])
-    await TurnOwners(fake_redis).mark_readers([TurnAddress("user", "default", "t1")], seconds=5)
+    await OwnerMailbox(fake_redis).mark_readers([TurnAddress("user", "default", "t1")], seconds=5)
     assert await start(running, "t2") == "busy"
     assert (await running.renew([(turn("t1"), False)]))[0].has_remote_reader
 
 
 async def test_the_first_to_ask_says_what_a_turn_is_stopped_for(
-    running: RunningTurns, fake_redis: Redis
+    running: TurnLeases, fake_redis: Redis
 ) -> None:
     await start(running, "t1")
-    await TurnOwners(fake_redis).stop(TurnAddress("user", "default", "t1"), "stopped")
+    await OwnerMailbox(fake_redis).stop(TurnAddress("user", "default", "t1"), "stopped")
     await running.start(turn("t2"), fingerprint="", may_interrupt=True)
     assert (await running.renew([(turn("t1"), True)]))[0].stop == "stopped"
 
 
 async def test_a_request_that_is_repeated_attaches_and_another_with_its_key_is_refused(
-    running: RunningTurns,
+    running: TurnLeases,
 ) -> None:
     await start(running, "t1", request="digest")
     again = await running.start(turn("t2", request="digest"), fingerprint="f", may_interrupt=False)
@@ -152,26 +152,26 @@ async def test_a_request_that_is_repeated_attaches_and_another_with_its_key_is_r
     assert other.outcome == "reused"
 
 
-async def test_a_start_that_is_taken_back_leaves_no_key(running: RunningTurns, fake_redis: Redis) -> None:
+async def test_a_start_that_is_taken_back_leaves_no_key(running: TurnLeases, fake_redis: Redis) -> None:
     record = turn("t1", request="digest")
     await running.start(record, fingerprint="f", may_interrupt=False)
     assert await running.abandon(record) == "unread"
-    await TurnIndex(fake_redis).forget("t1")
+    await LeaseIndex(fake_redis).forget("t1")
     assert await fake_redis.keys("*") == []
 
 
-async def test_what_another_turn_holds_is_not_taken_back(running: RunningTurns) -> None:
+async def test_what_another_turn_holds_is_not_taken_back(running: TurnLeases) -> None:
     await start(running, "t2")
     await running.abandon(turn("t1"))
     assert await start(running, "t3") == "busy"
 
 
-async def test_a_lapsed_turn_is_found_and_closed_once(running: RunningTurns, fake_redis: Redis) -> None:
+async def test_a_lapsed_turn_is_found_and_closed_once(running: TurnLeases, fake_redis: Redis) -> None:
     await start(running, "t1")
     await running.renew([(turn("t1"), True)])
-    assert await TurnIndex(fake_redis).lapsed(10) == []
+    assert await LeaseIndex(fake_redis).lapsed(10) == []
     await fake_redis.zadd(keys.running_turns(keys.shard_of("t1")), {"t1": 1})
-    assert await TurnIndex(fake_redis).lapsed(10) == ["t1"]
+    assert await LeaseIndex(fake_redis).lapsed(10) == ["t1"]
     alive = await running.finish(turn("t1"), *turn_messages("t1"), LOST, only_if_lapsed=True)
     assert alive.outcome == "alive"
     await lapse(fake_redis)
@@ -185,7 +185,7 @@ async def test_a_lapsed_turn_is_found_and_closed_once(running: RunningTurns, fak
 
 
 async def test_a_lapsed_lease_that_is_renewed_before_anybody_closed_it_is_held_again(
-    running: RunningTurns, fake_redis: Redis
+    running: TurnLeases, fake_redis: Redis
 ) -> None:
     await start(running, "t1")
     await lapse(fake_redis)
@@ -194,7 +194,7 @@ async def test_a_lapsed_lease_that_is_renewed_before_anybody_closed_it_is_held_a
 
 
 async def test_an_end_that_redis_refuses_half_way_is_still_to_be_written(
-    running: RunningTurns, fake_redis: Redis
+    running: TurnLeases, fake_redis: Redis
 ) -> None:
     await start(running, "t1")
     await fake_redis.set(KEY, "of another type")

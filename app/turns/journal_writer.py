@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from app.errors import HistoryUnavailable
 from app.store.journal import TurnJournal
-from app.turns.tasks import repeat
-from app.turns.turn import Turn
+from app.turns.background import repeat
+from app.turns.stream import TurnStream
 
 _INTERVAL_SECONDS = 0.04
 _SECONDS_A_TURN = 0.01
@@ -22,7 +22,7 @@ class JournalWriter:
 
     def __init__(self, journal: TurnJournal) -> None:
         self._journal = journal
-        self._waiting: dict[Turn, float] = {}
+        self._waiting: dict[TurnStream, float] = {}
         """What is to be written, and since when."""
         self._has_work = asyncio.Event()
 
@@ -32,17 +32,17 @@ class JournalWriter:
         now = _now()
         return now - min(self._waiting.values(), default=now)
 
-    def note(self, turn: Turn) -> None:
+    def note(self, turn: TurnStream) -> None:
         """Something has been published in this turn."""
         if turn not in self._waiting:
             self._waiting[turn] = _now()
             self._has_work.set()
 
-    def forget(self, turn: Turn) -> None:
+    def forget(self, turn: TurnStream) -> None:
         """Nothing is written for this turn any more."""
         self._waiting.pop(turn, None)
 
-    async def flush(self, turn: Turn) -> None:
+    async def flush(self, turn: TurnStream) -> None:
         """Write what has not been written yet of this turn, now.
 
         Raises:
@@ -56,7 +56,7 @@ class JournalWriter:
         """Write until cancelled; what Redis did not take is written when it is back."""
         await repeat(
             self._gather_and_write,
-            when_away="the journal waits: Redis does not take it",
+            when_unreachable="the journal waits: Redis does not take it",
             pause_seconds=_PAUSE_SECONDS,
         )
 
@@ -68,14 +68,14 @@ class JournalWriter:
             turn
             for turn, since in self._waiting.items()
             # The first events are what tells that a turn has begun, whose question is kept then.
-            if turn.is_read_elsewhere or not turn.journalled or since <= latest
+            if turn.has_remote_readers or not turn.journalled or since <= latest
         ]
         if not self._waiting:
             self._has_work.clear()
         if due and not await self._write(due):
             raise HistoryUnavailable
 
-    async def _write(self, turns: Sequence[Turn]) -> bool:
+    async def _write(self, turns: Sequence[TurnStream]) -> bool:
         """Write what these turns have to write; False: Redis refused some of it, which waits on.
 
         Two writes of one turn may be under way at once, one with the events of the other and more: Redis

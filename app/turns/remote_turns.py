@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from app.errors import TurnExpired
 from app.models import LOST
-from app.store.journal import Journalled, Place, TurnJournal
-from app.store.owners import TurnAddress, TurnOwners
-from app.turns.tasks import repeat
-from app.turns.turn import Reader, Turn
+from app.store.journal import JournalCursor, JournalSlice, TurnJournal
+from app.store.owner_mailbox import OwnerMailbox, TurnAddress
+from app.turns.background import repeat
+from app.turns.stream import Reader, TurnStream
 
 _WAIT_MS = 200
 _PAUSE_SECONDS = 0.2
@@ -16,21 +16,21 @@ _PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class _Mirror:
+class _RemoteTurn:
     address: TurnAddress
-    turn: Turn
+    turn: TurnStream
 
 
-class JournalTail:
+class RemoteTurns:
     """Follows all journals that have readers on this process with one command at a time."""
 
-    def __init__(self, journal: TurnJournal, owners: TurnOwners) -> None:
+    def __init__(self, journal: TurnJournal, owners: OwnerMailbox) -> None:
         self._journal = journal
         self._owners = owners
-        self._mirrors: dict[str, _Mirror] = {}
+        self._mirrors: dict[str, _RemoteTurn] = {}
         self._has_mirrors = asyncio.Event()
 
-    def read_turns(self) -> list[TurnAddress]:
+    def followed_turns(self) -> list[TurnAddress]:
         """The running turns of other processes that are read here."""
         return [mirror.address for mirror in self._mirrors.values() if mirror.turn.has_readers]
 
@@ -46,7 +46,7 @@ class JournalTail:
             if journalled is None:
                 raise TurnExpired(turn_id=address.turn_id)
             if address.turn_id not in self._mirrors:
-                mirror = _Mirror(address, Turn(address.turn_id))
+                mirror = _RemoteTurn(address, TurnStream(address.turn_id))
                 _update(mirror.turn, journalled)
                 if mirror.turn.end is not None:
                     return mirror.turn.open_reader(after)
@@ -60,7 +60,7 @@ class JournalTail:
         """Follow until cancelled; after a failure it goes on where it was."""
         await repeat(
             self._follow,
-            when_away="readers of other processes' turns wait: Redis is away",
+            when_unreachable="readers of other processes' turns wait: Redis is away",
             pause_seconds=_PAUSE_SECONDS,
         )
 
@@ -68,7 +68,7 @@ class JournalTail:
         """Take in what has come, and let go of what nobody reads."""
         await self._has_mirrors.wait()
         if places := {
-            turn_id: Place(len(mirror.turn.events), mirror.turn.has_begun)
+            turn_id: JournalCursor(len(mirror.turn.events), mirror.turn.is_committed)
             for turn_id, mirror in self._mirrors.items()
         }:
             arrived = await self._journal.tail(places, wait_ms=_WAIT_MS)
@@ -90,10 +90,10 @@ class JournalTail:
             await self._owners.mark_readers(gone, seconds=0)
 
 
-def _update(mirror: Turn, journalled: Journalled) -> None:
+def _update(mirror: TurnStream, journalled: JournalSlice) -> None:
     if journalled.events:
         mirror.publish(journalled.events)
-    elif journalled.has_begun and not mirror.has_begun:
-        mirror.begin()
+    elif journalled.is_committed and not mirror.is_committed:
+        mirror.commit_status()
     if journalled.end is not None:
         mirror.close(journalled.end)

@@ -7,12 +7,12 @@ from contextlib import aclosing, suppress
 import structlog
 
 from app.errors import HistoryUnavailable, Interrupted
-from app.models import LOST, TurnEnd, failed
-from app.store.owners import TurnOwners
-from app.store.running import Lease, RunningTurns
+from app.models import LOST, TurnEnd
+from app.store.leases import Lease, TurnLeases
+from app.store.owner_mailbox import OwnerMailbox
+from app.turns.background import repeat
 from app.turns.generation import Generation
-from app.turns.tail import JournalTail
-from app.turns.tasks import repeat
+from app.turns.remote_turns import RemoteTurns
 
 _TICK_SECONDS = 0.5
 _MAX_RENEWAL_SECONDS = 2.0
@@ -23,21 +23,21 @@ _log = structlog.get_logger()
 
 STOPS: Mapping[str, TurnEnd] = {
     "stopped": TurnEnd("stopped"),
-    "interrupted": failed(Interrupted(), "interrupted"),
+    "interrupted": TurnEnd.from_error(Interrupted(), "interrupted"),
 }
 """How a turn ends that was asked to stop, by what for."""
 
 
-class TurnKeeper:
+class LeaseRenewer:
     """One loop for all running turns of the process, however many there are."""
 
     def __init__(
         self,
         generations: Mapping[str, Generation],
         *,
-        running: RunningTurns,
-        owners: TurnOwners,
-        tail: JournalTail,
+        running: TurnLeases,
+        owners: OwnerMailbox,
+        tail: RemoteTurns,
         grace_seconds: float,
         lease_seconds: float,
     ) -> None:
@@ -57,21 +57,21 @@ class TurnKeeper:
         self._tail = tail
         self._grace_seconds = grace_seconds
         self._renewal_seconds = min(_MAX_RENEWAL_SECONDS, lease_seconds / _RENEWALS_A_LEASE)
-        self._is_away = False
-        self._touched: set[str] = set()
-        self._was_touched = asyncio.Event()
+        self._is_unreachable = False
+        self._due: set[str] = set()
+        self._is_due = asyncio.Event()
 
-    def touch(self, turn_id: str) -> None:
+    def renew_soon(self, turn_id: str) -> None:
         """Somebody has come, gone or asked for something: it is told to others, or heeded, at once."""
-        self._touched.add(turn_id)
-        self._was_touched.set()
+        self._due.add(turn_id)
+        self._is_due.set()
 
     async def run(self) -> None:
         """Keep until cancelled."""
         next_tick = next_renewal = _now()
         while True:
-            await self._touched_before(next_tick)
-            touched, self._touched = self._touched, set()
+            await self._wait_until(next_tick)
+            touched, self._due = self._due, set()
             is_tick, is_renewal = _now() >= next_tick, _now() >= next_renewal
             turn_ids = (
                 set(self._generations)
@@ -84,34 +84,34 @@ class TurnKeeper:
                     await self._mark_readers()
                 if is_renewal:
                     next_renewal = _now() + self._renewal_seconds
-                self._is_away = False
+                self._is_unreachable = False
             except HistoryUnavailable:
-                if not self._is_away:
+                if not self._is_unreachable:
                     _log.warning("leases wait: Redis is away")
-                self._is_away = True
+                self._is_unreachable = True
                 next_renewal = _now()
-            if is_tick or self._is_away:
+            if is_tick or self._is_unreachable:
                 next_tick = _now() + _TICK_SECONDS
             self._interrupt_unread(turn_ids)
 
     async def listen(self) -> None:
         """Heed what others ask as soon as they do, until cancelled."""
         await repeat(
-            self._heed_notices,
-            when_away="what others ask is heeded late: Redis is away",
+            self._follow_notices,
+            when_unreachable="what others ask is heeded late: Redis is away",
             pause_seconds=_TICK_SECONDS,
         )
 
-    async def _heed_notices(self) -> None:
+    async def _follow_notices(self) -> None:
         async with aclosing(self._owners.notices()) as turn_ids:
             async for turn_id in turn_ids:
-                self.touch(turn_id)
+                self.renew_soon(turn_id)
 
-    async def _touched_before(self, deadline: float) -> None:
+    async def _wait_until(self, deadline: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                await self._was_touched.wait()
-        self._was_touched.clear()
+                await self._is_due.wait()
+        self._is_due.clear()
 
     async def _renew(self, turn_ids: Iterable[str]) -> None:
         generations = self._here(turn_ids)
@@ -119,13 +119,13 @@ class TurnKeeper:
             return
         leases = await self._running.renew([(each.record, each.turn.has_readers) for each in generations])
         for generation, lease in zip(generations, leases, strict=True):
-            _heed(generation, lease)
+            _apply(generation, lease)
 
     def _here(self, turn_ids: Iterable[str]) -> list[Generation]:
         return [self._generations[turn_id] for turn_id in turn_ids if turn_id in self._generations]
 
     async def _mark_readers(self) -> None:
-        if turns := self._tail.read_turns():
+        if turns := self._tail.followed_turns():
             await self._owners.mark_readers(turns, seconds=READER_MARK_SECONDS)
 
     def _new(self) -> list[str]:
@@ -144,25 +144,25 @@ class TurnKeeper:
     def _interrupt_unread(self, turn_ids: Iterable[str]) -> None:
         now = _now()
         for generation in self._here(turn_ids):
-            if generation.turn.has_readers or generation.turn.is_read_elsewhere:
+            if generation.turn.has_readers or generation.turn.has_remote_readers:
                 generation.unread_since = None
             elif generation.unread_since is None:
                 generation.unread_since = now
             if generation.unread_since is not None and now - generation.unread_since >= self._grace_seconds:
-                generation.cut(STOPS["interrupted"])
+                generation.interrupt(STOPS["interrupted"])
 
 
-def _heed(generation: Generation, lease: Lease) -> None:
+def _apply(generation: Generation, lease: Lease) -> None:
     if lease.outcome == "held":
         generation.is_renewed = True
-        generation.turn.is_read_elsewhere = lease.has_remote_reader
+        generation.turn.has_remote_readers = lease.has_remote_reader
     match lease.outcome:
         case "held" if lease.stop:
-            generation.cut(STOPS[lease.stop])
+            generation.interrupt(STOPS[lease.stop])
         case "closed" if lease.end is not None:
-            generation.lose(lease.end)
+            generation.on_lease_lost(lease.end)
         case "lost":
-            generation.lose(LOST)
+            generation.on_lease_lost(LOST)
 
 
 def _now() -> float:

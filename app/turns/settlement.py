@@ -5,23 +5,23 @@ import structlog
 from app.llm.chunk import parse_chunk
 from app.models import LOST, TurnEnd, TurnRecord, UserMessage
 from app.observability.metrics import Metrics
-from app.store.index import TurnIndex
+from app.prompts.estimates import text_tokens
 from app.store.journal import TurnJournal
-from app.store.running import RunningTurns
-from app.turns.answer import Answer
-from app.turns.tokens import text_tokens
+from app.store.lease_index import LeaseIndex
+from app.store.leases import TurnLeases
+from app.turns.answer_builder import AnswerBuilder
 
 _log = structlog.get_logger()
 
 
-class TurnCloser:
+class Settlement:
     """Does what the owner would have done; doing it twice is harmless.
 
     Every method raises HistoryUnavailable where Redis does not do its part in time.
     """
 
     def __init__(
-        self, running: RunningTurns, journal: TurnJournal, index: TurnIndex, metrics: Metrics
+        self, running: TurnLeases, journal: TurnJournal, index: LeaseIndex, metrics: Metrics
     ) -> None:
         self._running = running
         self._journal = journal
@@ -55,13 +55,13 @@ class TurnCloser:
     async def close(self, turn: TurnRecord) -> None:
         """Close a turn if its lease has lapsed; else leave it alone."""
         journalled = await self._journal.read(turn.turn_id)
-        if journalled is None or not journalled.has_begun:
+        if journalled is None or not journalled.is_committed:
             # Its status never went out, so nothing of it may be left behind.
             await self.abandon(turn, LOST, only_if_lapsed=True)
             return
-        answer = Answer()
+        answer = AnswerBuilder()
         for event in journalled.events:
-            answer.take(parse_chunk(event))
+            answer.add(parse_chunk(event))
         closing = await self._running.finish(
             turn,
             UserMessage(turn.message, turn.turn_id, turn.created_at),

@@ -12,8 +12,8 @@ from app.errors import HistoryUnavailable, Quota, RateLimited, TooManyTurns
 from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
 from app.store.connection import AWAY_ERRORS, RedisClient
-from app.store.faults import redis_faults
-from app.store.index import TurnIndex
+from app.store.faults import translated_redis_errors
+from app.store.lease_index import LeaseIndex
 from app.store.script import Call, Script
 
 REQUEST_TTL_SECONDS = 24 * 3600
@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
 
 
-class Start(NamedTuple):
+class AdmissionResult(NamedTuple):
     """What came of an attempt to start a turn; `turn_id` is the other turn, where there is one."""
 
     outcome: Literal["started", "attached", "reused", "busy", "lapsed", "interrupting"]
@@ -61,7 +61,7 @@ class Lease(NamedTuple):
     """How somebody else closed it."""
 
 
-class Closing(NamedTuple):
+class CloseResult(NamedTuple):
     """What came of an attempt to close a turn."""
 
     outcome: Literal["closed", "closed before", "alive", "lost"]
@@ -69,7 +69,7 @@ class Closing(NamedTuple):
     """How it was closed, by this attempt or an earlier one."""
 
 
-class RunningTurns:
+class TurnLeases:
     """Starts, keeps and closes the running turns of conversations.
 
     A turn's id is its fencing token: whoever finds another in the key has lost the turn and writes nothing.
@@ -80,7 +80,7 @@ class RunningTurns:
         self,
         redis: RedisClient,
         *,
-        index: TurnIndex,
+        index: LeaseIndex,
         owner: str,
         lease_seconds: float,
         closed_seconds: float,
@@ -113,7 +113,7 @@ class RunningTurns:
         self._finish = Script(redis, "finish_turn")
         self._abandon = Script(redis, "abandon_turn")
 
-    async def start(self, turn: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> Start:
+    async def start(self, turn: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> AdmissionResult:
         """Take the conversation for this turn, or say why not.
 
         A running turn that may be interrupted, or has no reader, is asked to stop; the caller tries again.
@@ -122,7 +122,7 @@ class RunningTurns:
             RateLimited: The user has started as many turns as this minute may have.
             TooManyTurns: The user has as many running as there may be at once.
         """
-        async with redis_faults():
+        async with translated_redis_errors():
             outcome, *rest = await self._start(
                 keys=[
                     keys.running(turn.user_id, turn.conversation_id),
@@ -149,34 +149,36 @@ class RunningTurns:
             )
         if outcome == b"started":
             until, started, left_ms = map(int, rest)
-            return Start("started", lease_until_ms=until, quota=self._limits.quota(started, left_ms))
+            return AdmissionResult(
+                "started", lease_until_ms=until, quota=self._limits.quota(started, left_ms)
+            )
         if outcome == b"limited":
             quota = self._limits.quota(self._limits.a_minute, int(rest[0]))
             raise RateLimited(quota=quota, retry_after=quota and quota.reset_seconds)
         if outcome == b"too many":
             raise TooManyTurns
-        return Start(outcome.decode(), *(part.decode() for part in rest))
+        return AdmissionResult(outcome.decode(), *(part.decode() for part in rest))
 
-    async def find_request(self, turn: TurnRecord, *, fingerprint: str) -> Start | None:
+    async def find_request(self, turn: TurnRecord, *, fingerprint: str) -> AdmissionResult | None:
         """What a request with this turn's Idempotency-Key has started before, if it has."""
-        async with redis_faults():
+        async with translated_redis_errors():
             found: list[Any] = await self._redis.hmget(
                 keys.request(turn.user_id, turn.request), "fingerprint", "turn_id"
             )
         known, turn_id = found
         if known is None or turn_id is None:
             return None
-        return Start("attached" if known.decode() == fingerprint else "reused", turn_id.decode())
+        return AdmissionResult("attached" if known.decode() == fingerprint else "reused", turn_id.decode())
 
     async def end_of(self, user_id: str, turn_id: str) -> TurnEnd | None:
         """How a turn was closed, as long as that is known here."""
-        async with redis_faults():
+        async with translated_redis_errors():
             end = await self._redis.get(keys.closed(user_id, turn_id))
         return _decode_end(end) if end else None
 
     async def find(self, user_id: str, conversation_id: str) -> TurnRecord | None:
         """The conversation's running turn, or one whose owner has died."""
-        async with redis_faults():
+        async with translated_redis_errors():
             fields: Any = await self._redis.hgetall(keys.running(user_id, conversation_id))
         if b"turn_id" not in fields:
             return None
@@ -188,7 +190,7 @@ class RunningTurns:
 
     async def renew(self, turns: Sequence[tuple[TurnRecord, bool]]) -> list[Lease]:
         """Renew the leases of turns, each with whether its owner has a reader; all in one round trip."""
-        async with redis_faults():
+        async with translated_redis_errors():
             answers = await self._renew.call_all(
                 [
                     Call(
@@ -228,9 +230,9 @@ class RunningTurns:
         end: TurnEnd,
         *,
         only_if_lapsed: bool = False,
-    ) -> Closing:
+    ) -> CloseResult:
         """Append both messages and release the conversation, once: a turn that is closed stays as it is."""
-        async with redis_faults():
+        async with translated_redis_errors():
             outcome, *rest = await self._finish(
                 keys=[
                     keys.running(turn.user_id, turn.conversation_id),
@@ -252,13 +254,13 @@ class RunningTurns:
                     _encode(answer),
                 ],
             )
-        return Closing(outcome.decode(), _decode_end(rest[0]) if rest else None)
+        return CloseResult(outcome.decode(), _decode_end(rest[0]) if rest else None)
 
     async def abandon(
         self, turn: TurnRecord, *, only_if_lapsed: bool = False
     ) -> Literal["alive", "read", "unread"]:
         """Take a start back, as if it had never been; `read`: a reader elsewhere waits for the turn."""
-        async with redis_faults():
+        async with translated_redis_errors():
             outcome = await self._abandon(
                 keys=[
                     keys.running(turn.user_id, turn.conversation_id),

@@ -14,13 +14,13 @@ from app.errors import (
     ServiceError,
     TurnNotFound,
 )
-from app.models import Question, TurnRecord, failed
+from app.models import Question, TurnEnd, TurnRecord
 from app.store.faults import request_deadline
 from app.store.journal import TurnJournal
-from app.store.running import RunningTurns, Start
-from app.turns.closer import TurnCloser
+from app.store.leases import AdmissionResult, TurnLeases
 from app.turns.generation import Generation
-from app.turns.keeper import STOPS
+from app.turns.lease_renewal import STOPS
+from app.turns.settlement import Settlement
 from app.turns.sweeper import TurnSweeper
 
 _RETRY_SECONDS = 0.05
@@ -29,16 +29,16 @@ _MAKE_WAY_SECONDS = 2.0
 """How long a turn that is to make way may take; below the deadline for all that comes before a stream."""
 
 
-class ConversationGate:
+class Admission:
     """Lets a turn into its conversation, once what was there has ended."""
 
     def __init__(
         self,
         generations: Mapping[str, Generation],
         *,
-        running: RunningTurns,
+        running: TurnLeases,
         journal: TurnJournal,
-        closer: TurnCloser,
+        closer: Settlement,
         sweeper: TurnSweeper,
     ) -> None:
         self._generations = generations
@@ -47,13 +47,15 @@ class ConversationGate:
         self._closer = closer
         self._sweeper = sweeper
 
-    async def enter(self, turn: TurnRecord, question: Question, *, closed_by: ServiceError | None) -> Start:
+    async def admit(
+        self, turn: TurnRecord, question: Question, *, refusal: ServiceError | None
+    ) -> AdmissionResult:
         """Become the conversation's running turn, or find the turn that this request has started before.
 
         Args:
             turn: The one to start.
             question: What it answers.
-            closed_by: Why no turn may start now; one that has been started may still be followed.
+            refusal: Why no turn may start now; one that has been started may still be followed.
 
         Raises:
             ServiceError: Neither is possible now.
@@ -61,7 +63,7 @@ class ConversationGate:
         now = asyncio.get_running_loop().time
         give_up = now() + _MAKE_WAY_SECONDS
         while True:
-            found = await self._try(turn, question, closed_by)
+            found = await self._try(turn, question, refusal)
             match found.outcome:
                 case "started":
                     return found
@@ -86,17 +88,21 @@ class ConversationGate:
             found = await self._running.find_request(turn, fingerprint=question.fingerprint())
         return found is not None and found.turn_id == attached_id
 
-    async def leave(self, turn: TurnRecord) -> None:
+    async def roll_back(self, turn: TurnRecord) -> None:
         """Take a start back, also one that Redis carries out only now that its caller has given up."""
         with suppress(HistoryUnavailable):  # then the turn's short first lease lapses
             retrying = stamina.AsyncRetryingCaller(attempts=None, timeout=_LEAVE_SECONDS)
-            await retrying(HistoryUnavailable, self._closer.abandon, turn, failed(HistoryUnavailable()))
+            await retrying(
+                HistoryUnavailable, self._closer.abandon, turn, TurnEnd.from_error(HistoryUnavailable())
+            )
 
-    async def _try(self, turn: TurnRecord, question: Question, closed_by: ServiceError | None) -> Start:
-        if closed_by is not None:
+    async def _try(
+        self, turn: TurnRecord, question: Question, refusal: ServiceError | None
+    ) -> AdmissionResult:
+        if refusal is not None:
             found = await self._running.find_request(turn, fingerprint=question.fingerprint())
             if found is None:
-                raise closed_by
+                raise refusal
             return found
         return await self._running.start(
             turn,
@@ -121,12 +127,12 @@ class ConversationGate:
         """Whether its last reader has left only now, so that Redis does not know yet."""
         generation = self._generations.get(turn_id)
         return generation is not None and not (
-            generation.turn.has_readers or generation.turn.is_read_elsewhere
+            generation.turn.has_readers or generation.turn.has_remote_readers
         )
 
     async def _make_way(self, turn_id: str) -> None:
         if (generation := self._generations.get(turn_id)) is not None:
-            generation.cut(STOPS["interrupted"])
+            generation.interrupt(STOPS["interrupted"])
         await asyncio.sleep(_RETRY_SECONDS)
 
     async def _close_lapsed(self, turn: TurnRecord, lapsed_id: str) -> None:

@@ -10,7 +10,7 @@ import respx
 
 from app.security.caller import Caller
 from app.security.jwks import IssuerKeys, KeysUnavailable
-from app.security.tokens import PublicKeys, SharedSecret, TokenVerifier
+from app.security.jwts import PublicKeys, SharedSecret, TokenVerifier
 from tests.support.tokens import KEYS_URL, SECRET, Issuer, claims, signed, unsigned
 
 

@@ -10,7 +10,7 @@ from app.models import TurnEnd
 from app.turns.event_log import EventLog
 
 
-class Turn:
+class TurnStream:
     """The events of one turn, kept in memory for its readers.
 
     One writer publishes; any number of readers follow, each at its own pace.
@@ -26,12 +26,12 @@ class Turn:
         self.on_readers_changed: Callable[[], None] = lambda: None
         """Called when the first reader has come or the last one has gone."""
         self.end: TurnEnd | None = None
-        self.has_begun = False
+        self.is_committed = False
         """Whether its status is out: from then on it fails in the stream."""
-        self.trimmed = 0
+        self.dropped_messages = 0
         """How many older messages its prompt lacks; only its owner knows."""
         self.events = EventLog()
-        self.is_read_elsewhere = False
+        self.has_remote_readers = False
         """Whether its journal has readers on other processes."""
         self.journalled = 0
         """How many of them have been written down."""
@@ -45,7 +45,7 @@ class Turn:
 
     def publish(self, events: list[bytes]) -> None:
         """Hand events to every reader, together."""
-        self.has_begun = True
+        self.is_committed = True
         self.events.extend(events)
         self._wake()
 
@@ -55,9 +55,9 @@ class Turn:
             self.end = end
             self._wake()
 
-    def begin(self) -> None:
+    def commit_status(self) -> None:
         """The status is out, with or without an event."""
-        self.has_begun = True
+        self.is_committed = True
         self._wake()
 
     def changed(self) -> asyncio.Future[None]:
@@ -95,7 +95,7 @@ class Turn:
 class Reader:
     """One reader's place in a turn. It counts as one from the start until it is closed."""
 
-    def __init__(self, turn: Turn, after: int) -> None:
+    def __init__(self, turn: TurnStream, after: int) -> None:
         self.turn = turn
         self.position = after
         """The number of the last event that it has."""

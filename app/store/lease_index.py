@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from app.store import keys
 from app.store.connection import RedisClient
-from app.store.faults import redis_faults
+from app.store.faults import translated_redis_errors
 from app.store.script import Call, Script
 
 
-class TurnIndex:
+class LeaseIndex:
     """Finds turns whose owners have died, without SCAN.
 
     `TurnJournal` puts a turn into it and takes it out again.
@@ -26,7 +26,7 @@ class TurnIndex:
         by_shard = defaultdict[str, dict[str, int]](dict)
         for turn_id, lease_until_ms in until_ms.items():
             by_shard[keys.shard_of(turn_id)][turn_id] = lease_until_ms
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+        async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
             for shard, turns in by_shard.items():
                 # One that has ended in the meantime is not added again.
                 pipeline.zadd(keys.running_turns(shard), turns, xx=True)
@@ -34,7 +34,7 @@ class TurnIndex:
 
     async def lapsed(self, limit: int) -> list[str]:
         """The ids of turns whose leases have run out, or that ended just now; longest ago first."""
-        async with redis_faults():
+        async with translated_redis_errors():
             found = await self._find_lapsed.call_all(
                 [Call([keys.running_turns(shard)], [limit]) for shard in keys.SHARDS]
             )
@@ -47,7 +47,7 @@ class TurnIndex:
 
     async def forget(self, *turn_ids: str) -> None:
         """Nobody needs to look for these turns any more."""
-        async with redis_faults(), self._redis.pipeline(transaction=False) as pipeline:
+        async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
             for turn_id in turn_ids:
                 pipeline.zrem(keys.running_turns(keys.shard_of(turn_id)), turn_id)
             await pipeline.execute()

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from app.store import keys
 from app.store.connection import RedisClient
-from app.store.faults import redis_faults
+from app.store.faults import translated_redis_errors
 from app.store.script import Call, Script
 
 
@@ -18,7 +18,7 @@ class TurnAddress(NamedTuple):
     turn_id: str
 
 
-class TurnOwners:
+class OwnerMailbox:
     """Reaches the owners of turns, and hears what this process is told as one.
 
     Every method raises HistoryUnavailable where Redis does not do its part in time.
@@ -34,7 +34,7 @@ class TurnOwners:
 
     async def mark_readers(self, turns: Sequence[TurnAddress], *, seconds: float) -> None:
         """Tell the owners of turns that readers are here, for this long."""
-        async with redis_faults():
+        async with translated_redis_errors():
             await self._mark_reader.call_all(
                 [
                     Call(
@@ -47,7 +47,7 @@ class TurnOwners:
 
     async def stop(self, turn: TurnAddress, reason: Literal["stopped", "interrupted"]) -> None:
         """Ask the turn's owner to stop it; the first to ask says what for."""
-        async with redis_faults():
+        async with translated_redis_errors():
             await self._stop(
                 keys=[keys.running(turn.user_id, turn.conversation_id)],
                 args=[turn.turn_id, reason, keys.OWNER_CHANNELS],
@@ -58,7 +58,7 @@ class TurnOwners:
 
         A notice may be lost: whatever it was for is found by the next renewal.
         """
-        async with redis_faults(), self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+        async with translated_redis_errors(), self._redis.pubsub(ignore_subscribe_messages=True) as channel:
             await self._redis.initialize()  # of a cluster a node can only be chosen when its layout is known
             await channel.subscribe(f"{keys.OWNER_CHANNELS}{self.own_id}")
             async for message in channel.listen():

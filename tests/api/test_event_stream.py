@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from starlette.types import Message
 
-from app.api.sse import TurnResponse
+from app.api.event_stream import TurnResponse
 from app.models import TurnEnd
-from app.turns.turn import Turn
+from app.turns.stream import TurnStream
 
 
 async def test_a_stream_that_fails_does_not_wait_for_its_client_to_leave() -> None:
-    turn = Turn("turn")
+    turn = TurnStream("turn")
     turn.close(TurnEnd("complete"))
     response = TurnResponse(turn.open_reader(), request_id="request", ping_seconds=10, slow_reader_seconds=10)
 

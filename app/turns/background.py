@@ -35,16 +35,16 @@ async def cancel(tasks: set[asyncio.Task[None]]) -> None:
 
 
 async def repeat(
-    step: Callable[[], Coroutine[Any, Any, None]], *, when_away: str, pause_seconds: float
+    step: Callable[[], Coroutine[Any, Any, None]], *, when_unreachable: str, pause_seconds: float
 ) -> None:
     """Do a step again and again; while Redis is away say so once, and try again after each pause."""
-    is_away = False
+    is_unreachable = False
     while True:
         try:
             await step()
-            is_away = False
+            is_unreachable = False
         except HistoryUnavailable:
-            if not is_away:
-                _log.warning(when_away)
-            is_away = True
+            if not is_unreachable:
+                _log.warning(when_unreachable)
+            is_unreachable = True
             await asyncio.sleep(pause_seconds)
