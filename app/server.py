@@ -16,6 +16,7 @@ from uvicorn.server import HANDLED_SIGNALS
 from app.api.errors import error_json
 from app.api.event_stream import ABORT_EXTENSION
 from app.errors import InvalidHttp
+from app.service import Service
 from app.settings import Settings
 from app.turns.engine import TurnEngine
 
@@ -136,16 +137,16 @@ class Server(uvicorn.Server):
         if not self.started:
             self.should_exit = True
             return
-        engine: TurnEngine = self._app.state.engine
+        service: Service = self._app.state.service
         if self._draining is None:
             _log.info(
                 "draining: running turns may still end; a second signal ends them",
                 grace_seconds=self._grace_seconds,
             )
-            self._draining = asyncio.create_task(self._drain(engine))
+            self._draining = asyncio.create_task(self._drain(service.engine))
         else:
             _log.info("ending running turns now")
-            engine.end_grace_period()
+            service.engine.end_grace_period()
 
     async def _drain(self, engine: TurnEngine) -> None:
         try:

@@ -10,11 +10,10 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from app import errors
 from app.api.dependencies import (
     CallerDep,
-    EngineDep,
     FollowTurn,
     IdempotencyKey,
     ReaderSlotDep,
-    SettingsDep,
+    ServiceDep,
     require_json,
 )
 from app.api.errors import openapi_responses
@@ -87,17 +86,16 @@ async def start_turn(
     request: Request,
     body: ChatRequest,
     caller: CallerDep,
-    engine: EngineDep,
-    settings: SettingsDep,
+    service: ServiceDep,
     slot: ReaderSlotDep,
     follow: FollowTurn,
     idempotency_key: IdempotencyKey,
 ) -> Response:
     """Ask a question; the answer is streamed as Server-Sent Events and kept in the conversation."""
     caller.require(body.user_id)
-    question = _question(body, settings, idempotency_key)
+    question = _question(body, service.settings, idempotency_key)
     slot.take()
-    reader = await _or_disconnect(request, engine.start(question))
+    reader = await _or_disconnect(request, service.engine.start(question))
     return follow(reader) if reader is not None else Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
@@ -125,7 +123,7 @@ async def follow_turn(
     *,
     turn_id: str,
     caller: CallerDep,
-    engine: EngineDep,
+    service: ServiceDep,
     slot: ReaderSlotDep,
     follow: FollowTurn,
     last_event_id: Annotated[str, Header()] = "",
@@ -137,7 +135,7 @@ async def follow_turn(
     if place == "end":
         return Response(status_code=204)
     slot.take()
-    return follow(await engine.access.follow(turn_id, place, only_of=caller.user_id))
+    return follow(await service.directory.follow(turn_id, place, only_of=caller.user_id))
 
 
 @router.delete(
@@ -151,9 +149,9 @@ async def follow_turn(
         errors.UpstreamUnavailable,
     ),
 )
-async def stop_turn(turn_id: str, caller: CallerDep, engine: EngineDep) -> StoppedTurn:
+async def stop_turn(turn_id: str, caller: CallerDep, service: ServiceDep) -> StoppedTurn:
     """Stop a running turn; the answer comes once it has stopped. A turn that has ended stays as it is."""
-    return StoppedTurn(turn_id=turn_id, status=await engine.access.stop(turn_id, only_of=caller.user_id))
+    return StoppedTurn(turn_id=turn_id, status=await service.directory.stop(turn_id, only_of=caller.user_id))
 
 
 async def _or_disconnect(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:

@@ -11,12 +11,8 @@ from pydantic import WithJsonSchema
 from app.api.event_stream import TurnResponse
 from app.api.schemas import Name
 from app.errors import Overloaded, UnsupportedMediaType, ValidationFailed
-from app.observability.metrics import Metrics
-from app.observability.readiness import Prober
 from app.security.caller import Caller
-from app.settings import Settings
-from app.store.history import HistoryRepository
-from app.turns.engine import TurnEngine
+from app.service import Service
 from app.turns.stream import Reader
 
 _IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
@@ -25,24 +21,8 @@ _IDEMPOTENCY_KEY = r"[\x21-\x7e]{1,255}"
 # None of these waits for anything, but FastAPI would take a plain function to a worker thread.
 
 
-async def _settings(request: Request) -> Settings:
-    return cast(Settings, request.app.state.settings)
-
-
-async def _engine(request: Request) -> TurnEngine:
-    return cast(TurnEngine, request.app.state.engine)
-
-
-async def _history(request: Request) -> HistoryRepository:
-    return cast(HistoryRepository, request.app.state.history)
-
-
-async def _metrics(request: Request) -> Metrics:
-    return cast(Metrics, request.app.state.metrics)
-
-
-async def _prober(request: Request) -> Prober:
-    return cast(Prober, request.app.state.prober)
+async def _service(request: Request) -> Service:
+    return cast(Service, request.app.state.service)
 
 
 async def _caller(request: Request) -> Caller:
@@ -92,9 +72,9 @@ class ReaderSlot:
             self._slots.release()
 
 
-async def _reader_slot(request: Request) -> AsyncIterator[ReaderSlot]:
+async def _reader_slot(service: "ServiceDep") -> AsyncIterator[ReaderSlot]:
     """A slot that is given back once the response has ended."""
-    slot = ReaderSlot(request.app.state.reader_slots)
+    slot = ReaderSlot(service.reader_slots)
     try:
         yield slot
     finally:
@@ -114,8 +94,8 @@ async def idempotency_key(
     return idempotency_key
 
 
-async def _follow(request: Request) -> Callable[[Reader], TurnResponse]:
-    settings = await _settings(request)
+async def _follow(request: Request, service: "ServiceDep") -> Callable[[Reader], TurnResponse]:
+    settings = service.settings
     return lambda reader: TurnResponse(
         reader,
         request_id=_request_id(request),
@@ -124,12 +104,8 @@ async def _follow(request: Request) -> Callable[[Reader], TurnResponse]:
     )
 
 
-SettingsDep = Annotated[Settings, Depends(_settings)]
+ServiceDep = Annotated[Service, Depends(_service)]
 CallerDep = Annotated[Caller, Depends(_caller)]
-EngineDep = Annotated[TurnEngine, Depends(_engine)]
-HistoryDep = Annotated[HistoryRepository, Depends(_history)]
-MetricsDep = Annotated[Metrics, Depends(_metrics)]
-ProberDep = Annotated[Prober, Depends(_prober)]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 ReaderSlotDep = Annotated[ReaderSlot, Depends(_reader_slot)]
 FollowTurn = Annotated[Callable[[Reader], TurnResponse], Depends(_follow)]

@@ -14,7 +14,7 @@ from starlette.routing import Match
 from app import errors
 from app.api.schemas import ErrorBody
 from app.errors import Quota, ServiceError
-from app.observability.metrics import Metrics
+from app.service import Service
 
 STATUS: Mapping[type[ServiceError], int] = {
     errors.InvalidHttp: 400,
@@ -131,8 +131,8 @@ def quota_headers(quota: Quota) -> Mapping[str, str]:
 
 
 def _respond(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
-    metrics: Metrics = request.app.state.metrics
-    metrics.request_errors.labels(error.code).inc()
+    service: Service = request.app.state.service
+    service.metrics.request_errors.labels(error.code).inc()
     return error_response(error, request.state.request_id, headers)
 
 

@@ -77,7 +77,7 @@ class TurnResponse(Response):
 
     async def _follow(self, scope: Scope, send: Send) -> None:
         def disconnect() -> None:
-            _log.info("disconnected a reader that takes nothing", turn_id=self._reader.turn.id)
+            _log.info("disconnected a reader that takes nothing", turn_id=self._reader.stream.id)
             scope["extensions"][ABORT_EXTENSION]["abort"]()
 
         with ClientConnection(
@@ -98,8 +98,10 @@ class TurnResponse(Response):
             if events := reader.take():
                 for frames in _frames(events, reader):
                     await line.write(frames)
-            elif reader.turn.end is not None:
-                await line.write(_terminal(reader.turn.end, reader.turn.id, self._request_id), is_last=True)
+            elif reader.stream.end is not None:
+                await line.write(
+                    _terminal(reader.stream.end, reader.stream.id, self._request_id), is_last=True
+                )
                 return
             elif line.is_ping_due:
                 await line.ping()
@@ -168,20 +170,20 @@ class ClientConnection:
 
 
 def _headers(reader: Reader) -> Mapping[str, str]:
-    turn = reader.turn
+    stream = reader.stream
     return {
-        "X-Turn-Id": turn.id,
-        "Location": f"/chat/{turn.id}",
+        "X-Turn-Id": stream.id,
+        "Location": f"/chat/{stream.id}",
         "Cache-Control": "no-store, no-transform",
         "X-Accel-Buffering": "no",
-        **({"X-History-Trimmed": str(turn.dropped_messages)} if turn.dropped_messages else {}),
+        **({"X-History-Trimmed": str(stream.dropped_messages)} if stream.dropped_messages else {}),
         **(quota_headers(reader.quota) if reader.quota is not None else {}),
     }
 
 
 def _frames(events: list[bytes], reader: Reader) -> Iterator[bytes]:
     """Events as they are written, gathered to writes of a bounded size; the reader has taken them last."""
-    turn_id = reader.turn.id.encode()
+    turn_id = reader.stream.id.encode()
     frames: list[bytes] = []
     size = 0
     for number, data in enumerate(events, reader.position - len(events) + 1):

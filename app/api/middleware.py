@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.errors import error_response
 from app.api.page import PATHS as PAGE_PATHS
 from app.errors import ServiceError
-from app.security.authenticator import Authenticator
+from app.service import Service
 from app.settings import Settings
 
 BODY_SECONDS = 10.0
@@ -76,11 +76,11 @@ class AuthenticationMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._open_paths:
-            authenticator: Authenticator = scope["app"].state.authenticator
+            service: Service = scope["app"].state.service
             try:
-                caller = await authenticator.caller(Headers(scope=scope).getlist("authorization"))
+                caller = await service.authenticator.caller(Headers(scope=scope).getlist("authorization"))
             except ServiceError as error:
-                scope["app"].state.metrics.request_errors.labels(error.code).inc()
+                service.metrics.request_errors.labels(error.code).inc()
                 await error_response(error, scope["state"]["request_id"])(scope, receive, send)
                 return
             scope["state"]["caller"] = caller

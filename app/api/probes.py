@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.api.dependencies import EngineDep, MetricsDep, ProberDep
+from app.api.dependencies import ServiceDep
 from app.api.errors import openapi_responses
 from app.api.schemas import Health, Readiness
 from app.errors import InvalidApiKey, ValidationFailed
@@ -29,13 +29,11 @@ async def health() -> Health:
         **openapi_responses(ValidationFailed),
     },
 )
-async def ready(
-    response: Response, engine: EngineDep, prober: ProberDep, checks: Literal["all", "none"] = "all"
-) -> Readiness:
+async def ready(response: Response, service: ServiceDep, checks: Literal["all", "none"] = "all") -> Readiness:
     """Whether the backend and Redis answer; with `checks=none` only whether the process takes new turns."""
-    found = await prober.check() if checks == "all" else {}
+    found = await service.prober.check() if checks == "all" else {}
     is_up = all(check.status == "up" for check in found.values())
-    status: Status = "draining" if engine.is_draining else "ready" if is_up else "not_ready"
+    status: Status = "draining" if service.engine.is_draining else "ready" if is_up else "not_ready"
     if status != "ready":
         response.status_code = 503
     return Readiness(status=status, checks=dict(found))
@@ -49,6 +47,6 @@ async def ready(
         **openapi_responses(InvalidApiKey),
     },
 )
-async def metrics(metrics: MetricsDep) -> Response:
+async def metrics(service: ServiceDep) -> Response:
     """What is counted and timed, for Prometheus."""
-    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

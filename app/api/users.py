@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from app import errors
-from app.api.dependencies import ConversationId, EngineDep, HistoryDep, UserId
+from app.api.dependencies import ConversationId, ServiceDep, UserId
 from app.api.errors import openapi_responses
 from app.api.schemas import ActiveTurnBody, ConversationList, ConversationPage, ConversationSummary
 from app.models import ActiveTurn, Message, rfc3339
@@ -39,12 +39,12 @@ Before = Annotated[str | SkipJsonSchema[None], Query()]
 
 @router.get("/conversations")
 async def list_conversations(
-    user_id: UserId, history: HistoryDep, limit: Limit = 50, before: Before = None
+    user_id: UserId, service: ServiceDep, limit: Limit = 50, before: Before = None
 ) -> ConversationList:
     """The user's conversations, newest first."""
     place = None if before is None else _decode_place(before, tuple[int, str])
     async with request_deadline():
-        found = await history.conversations(user_id, limit=limit + 1, before=place)
+        found = await service.history.conversations(user_id, limit=limit + 1, before=place)
     page = found[:limit]
     return ConversationList(
         user_id=user_id,
@@ -70,7 +70,7 @@ async def list_conversations(
 async def read_conversation(
     user_id: UserId,
     conversation_id: ConversationId,
-    history: HistoryDep,
+    service: ServiceDep,
     limit: Limit = 50,
     before: Before = None,
 ) -> ConversationPage:
@@ -78,8 +78,8 @@ async def read_conversation(
     place = None if before is None else _decode_place(before, tuple[str, str])
     async with request_deadline():
         # In this order: a turn that ends in between is in both, and then no longer active.
-        active_turn = await history.active_turn(user_id, conversation_id)
-        messages = await history.messages(user_id, conversation_id)
+        active_turn = await service.history.active_turn(user_id, conversation_id)
+        messages = await service.history.messages(user_id, conversation_id)
     if active_turn is not None and any(active_turn.turn_id == message.turn_id for message in messages):
         active_turn = None
     if not messages and active_turn is None:
@@ -99,17 +99,17 @@ async def read_conversation(
 
 @router.delete("/conversations/{conversation_id}", status_code=204)
 async def delete_conversation(
-    user_id: UserId, conversation_id: ConversationId, engine: EngineDep
+    user_id: UserId, conversation_id: ConversationId, service: ServiceDep
 ) -> Response:
     """Erase a conversation, its running turn too."""
-    await engine.eraser.delete_conversation(user_id, conversation_id)
+    await service.eraser.delete_conversation(user_id, conversation_id)
     return Response(status_code=204)
 
 
 @router.delete("", status_code=204)
-async def delete_user(user_id: UserId, engine: EngineDep) -> Response:
+async def delete_user(user_id: UserId, service: ServiceDep) -> Response:
     """Erase all text that is kept about the user."""
-    await engine.eraser.delete_user(user_id)
+    await service.eraser.delete_user(user_id)
     return Response(status_code=204)
 
 

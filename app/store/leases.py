@@ -41,13 +41,13 @@ class UserLimits(NamedTuple):
     """How many turns a user may have, over all replicas; 0: any number."""
 
     at_once: int
-    a_minute: int
+    per_minute: int
 
     def quota(self, started: int, left_ms: int) -> Quota | None:
         """What is left of a minute in which so many turns were started, and which lasts so long yet."""
-        if not self.a_minute:
+        if not self.per_minute:
             return None
-        return Quota(self.a_minute, 60, self.a_minute - started, max(1, -(-left_ms // 1000)))
+        return Quota(self.per_minute, 60, self.per_minute - started, max(1, -(-left_ms // 1000)))
 
 
 class Lease(NamedTuple):
@@ -141,7 +141,7 @@ class TurnLeases:
                     self._history_ttl_seconds,
                     keys.OWNER_CHANNELS,
                     self._limits.at_once,
-                    self._limits.a_minute,
+                    self._limits.per_minute,
                     "owner",
                     self._owner,
                     *_fields(turn),
@@ -153,7 +153,7 @@ class TurnLeases:
                 "started", lease_until_ms=until, quota=self._limits.quota(started, left_ms)
             )
         if outcome == b"limited":
-            quota = self._limits.quota(self._limits.a_minute, int(rest[0]))
+            quota = self._limits.quota(self._limits.per_minute, int(rest[0]))
             raise RateLimited(quota=quota, retry_after=quota and quota.reset_seconds)
         if outcome == b"too many":
             raise TooManyTurns

@@ -1,7 +1,6 @@
-"""One turn at a time in a conversation: who may start, who attaches, who makes way."""
+"""One turn at a time in a conversation: which turn may start, attach, or has to make room."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 
 import msgspec
@@ -18,56 +17,59 @@ from app.models import Question, TurnEnd, TurnRecord
 from app.store.faults import request_deadline
 from app.store.journal import TurnJournal
 from app.store.leases import AdmissionResult, TurnLeases
-from app.turns.generation import Generation
+from app.turns.background import cancel
 from app.turns.lease_renewal import STOPS
+from app.turns.local_turns import LocalTurns
 from app.turns.settlement import Settlement
 from app.turns.sweeper import TurnSweeper
 
 _RETRY_SECONDS = 0.05
-_LEAVE_SECONDS = 60.0
-_MAKE_WAY_SECONDS = 2.0
-"""How long a turn that is to make way may take; below the deadline for all that comes before a stream."""
+_ROLL_BACK_SECONDS = 60.0
+_INTERRUPT_SECONDS = 2.0
+"""How long to wait for an interrupted turn to end. Must be below the deadline of a request's Redis work."""
 
 
 class Admission:
-    """Lets a turn into its conversation, once what was there has ended."""
+    """Lets a turn into its conversation as soon as the turn before it has ended."""
 
     def __init__(
         self,
-        generations: Mapping[str, Generation],
+        turns: LocalTurns,
         *,
-        running: TurnLeases,
+        leases: TurnLeases,
         journal: TurnJournal,
-        closer: Settlement,
+        settlement: Settlement,
         sweeper: TurnSweeper,
     ) -> None:
-        self._generations = generations
-        self._running = running
+        self._turns = turns
+        self._leases = leases
         self._journal = journal
-        self._closer = closer
+        self._settlement = settlement
         self._sweeper = sweeper
+        self._rollbacks: set[asyncio.Task[None]] = set()
+        """Rollbacks of starts that Redis may still execute. If one fails, the short first lease expires."""
 
     async def admit(
-        self, turn: TurnRecord, question: Question, *, refusal: ServiceError | None
+        self, record: TurnRecord, question: Question, *, refusal: ServiceError | None
     ) -> AdmissionResult:
-        """Become the conversation's running turn, or find the turn that this request has started before.
+        """Make this the conversation's running turn, or find the turn that the same request started before.
 
         Args:
-            turn: The one to start.
+            record: The turn to start.
             question: What it answers.
-            refusal: Why no turn may start now; one that has been started may still be followed.
+            refusal: Why no turn may start now. Attaching to a turn that runs already is still possible.
 
         Raises:
             ServiceError: Neither is possible now.
         """
         now = asyncio.get_running_loop().time
-        give_up = now() + _MAKE_WAY_SECONDS
+        give_up = now() + _INTERRUPT_SECONDS
         while True:
-            found = await self._try(turn, question, refusal)
+            found = await self._try(record, question, refusal)
             match found.outcome:
                 case "started":
                     return found
-                case "attached" if await self._has_come_to_be(turn, found.turn_id):
+                case "attached" if await self._exists(record, found.turn_id):
                     return found
                 case "reused":
                     raise IdempotencyKeyReused
@@ -76,68 +78,70 @@ class Admission:
                 case "busy" | "interrupting":
                     if now() > give_up:
                         raise ConversationBusy(turn_id=found.turn_id)
-                    await self._make_way(found.turn_id)
+                    await self._interrupt(found.turn_id)
                 case "lapsed":
                     if now() > give_up:
                         raise ConversationBusy(turn_id=found.turn_id)
-                    await self._close_lapsed(turn, found.turn_id)
+                    await self._settle_lapsed(record, found.turn_id)
 
-    async def has_started(self, turn: TurnRecord, question: Question, attached_id: str) -> bool:
-        """Whether the request's Idempotency-Key still stands for that turn."""
+    async def has_started(self, record: TurnRecord, question: Question, attached_id: str) -> bool:
+        """Tell whether the request's Idempotency-Key still stands for that turn."""
         async with request_deadline():
-            found = await self._running.find_request(turn, fingerprint=question.fingerprint())
+            found = await self._leases.find_request(record, fingerprint=question.fingerprint())
         return found is not None and found.turn_id == attached_id
 
-    async def roll_back(self, turn: TurnRecord) -> None:
-        """Take a start back, also one that Redis carries out only now that its caller has given up."""
-        with suppress(HistoryUnavailable):  # then the turn's short first lease lapses
-            retrying = stamina.AsyncRetryingCaller(attempts=None, timeout=_LEAVE_SECONDS)
-            await retrying(
-                HistoryUnavailable, self._closer.abandon, turn, TurnEnd.from_error(HistoryUnavailable())
-            )
+    def roll_back(self, record: TurnRecord) -> None:
+        """Undo a start in the background, even if Redis executes it only after its caller has given up."""
+        task = asyncio.create_task(self._roll_back(record))
+        self._rollbacks.add(task)
+        task.add_done_callback(self._rollbacks.discard)
+
+    async def cancel_rollbacks(self) -> None:
+        """Cancel the rollbacks that still run; the short first leases of those starts expire."""
+        await cancel(self._rollbacks)
+
+    async def _roll_back(self, record: TurnRecord) -> None:
+        with suppress(HistoryUnavailable):
+            retrying = stamina.AsyncRetryingCaller(attempts=None, timeout=_ROLL_BACK_SECONDS)
+            end = TurnEnd.from_error(HistoryUnavailable())
+            await retrying(HistoryUnavailable, self._settlement.abandon, record, end)
 
     async def _try(
-        self, turn: TurnRecord, question: Question, refusal: ServiceError | None
+        self, record: TurnRecord, question: Question, refusal: ServiceError | None
     ) -> AdmissionResult:
+        fingerprint = question.fingerprint()
         if refusal is not None:
-            found = await self._running.find_request(turn, fingerprint=question.fingerprint())
+            found = await self._leases.find_request(record, fingerprint=fingerprint)
             if found is None:
                 raise refusal
             return found
-        return await self._running.start(
-            turn,
-            fingerprint=question.fingerprint(),
-            may_interrupt=question.may_interrupt,
-        )
+        return await self._leases.start(record, fingerprint=fingerprint, may_interrupt=question.may_interrupt)
 
-    async def _has_come_to_be(self, turn: TurnRecord, attached_id: str) -> bool:
-        """Whether the turn of an earlier request can be followed; if it never started, its key is freed."""
+    async def _exists(self, record: TurnRecord, attached_id: str) -> bool:
+        """Tell whether the turn of an earlier request can be followed. If it never started, free its key."""
         if await self._journal.record(attached_id) is not None:
             return True
-        if await self._running.end_of(turn.user_id, attached_id) is not None:
-            raise TurnNotFound(turn_id=attached_id)  # its conversation has been deleted
-        outcome = await self._running.abandon(
-            msgspec.structs.replace(turn, turn_id=attached_id), only_if_lapsed=True
-        )
+        if await self._leases.end_of(record.user_id, attached_id) is not None:
+            raise TurnNotFound(turn_id=attached_id)  # its conversation was deleted
+        earlier = msgspec.structs.replace(record, turn_id=attached_id)
+        outcome = await self._leases.abandon(earlier, only_if_lapsed=True)
         if outcome == "alive":
             await asyncio.sleep(_RETRY_SECONDS)
         return False
 
     def _is_unread_here(self, turn_id: str) -> bool:
-        """Whether its last reader has left only now, so that Redis does not know yet."""
-        generation = self._generations.get(turn_id)
-        return generation is not None and not (
-            generation.turn.has_readers or generation.turn.has_remote_readers
-        )
+        """Tell whether the last reader left so recently that Redis does not know yet."""
+        generation = self._turns.get(turn_id)
+        return generation is not None and generation.stream.is_unread
 
-    async def _make_way(self, turn_id: str) -> None:
-        if (generation := self._generations.get(turn_id)) is not None:
+    async def _interrupt(self, turn_id: str) -> None:
+        if (generation := self._turns.get(turn_id)) is not None:
             generation.interrupt(STOPS["interrupted"])
         await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _close_lapsed(self, turn: TurnRecord, lapsed_id: str) -> None:
-        if not self._sweeper.may_close(lapsed_id):
+    async def _settle_lapsed(self, record: TurnRecord, lapsed_id: str) -> None:
+        if not self._sweeper.may_settle(lapsed_id):
             raise ConversationBusy(turn_id=lapsed_id)
-        lapsed = await self._running.find(turn.user_id, turn.conversation_id)
+        lapsed = await self._leases.find(record.user_id, record.conversation_id)
         if lapsed is not None and lapsed.turn_id == lapsed_id:
-            await self._closer.close(lapsed)
+            await self._settlement.settle_lapsed(lapsed)

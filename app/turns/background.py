@@ -1,7 +1,8 @@
-"""Tasks that outlive requests: kept alive, and ended for certain."""
+"""Tasks that outlive requests: restarted after a defect, and reliably cancelled."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -13,13 +14,23 @@ _PAUSE_SECONDS = 0.05
 _log = structlog.get_logger()
 
 
-async def supervise(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Whatever a loop of the process meets, it goes on."""
+@asynccontextmanager
+async def running(loops: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> AsyncIterator[None]:
+    """Run the background loops of the process meanwhile."""
+    tasks = {asyncio.create_task(_supervise(loop), name=loop.__qualname__) for loop in loops}
+    try:
+        yield
+    finally:
+        await cancel(tasks)
+
+
+async def _supervise(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a loop of the process, and start it again whenever a defect ends it."""
     while True:
         try:
             await loop()
         except Exception:  # noqa: BLE001 - a task's boundary
-            _log.exception("a loop failed by a defect")
+            _log.exception("background loop failed", loop=loop.__qualname__)
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
@@ -35,16 +46,16 @@ async def cancel(tasks: set[asyncio.Task[None]]) -> None:
 
 
 async def repeat(
-    step: Callable[[], Coroutine[Any, Any, None]], *, when_unreachable: str, pause_seconds: float
+    step: Callable[[], Coroutine[Any, Any, None]], *, failure: str, pause_seconds: float
 ) -> None:
-    """Do a step again and again; while Redis is away say so once, and try again after each pause."""
-    is_unreachable = False
+    """Repeat a step until cancelled. While Redis is unreachable, log `failure` once and pause each time."""
+    has_failed = False
     while True:
         try:
             await step()
-            is_unreachable = False
+            has_failed = False
         except HistoryUnavailable:
-            if not is_unreachable:
-                _log.warning(when_unreachable)
-            is_unreachable = True
+            if not has_failed:
+                _log.warning(failure, reason="Redis is unreachable")
+            has_failed = True
             await asyncio.sleep(pause_seconds)

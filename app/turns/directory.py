@@ -1,7 +1,6 @@
-"""Turns as others reach them, on whichever process they run: followed, and stopped."""
+"""Turns by id, on whichever process they run: to follow, and to stop."""
 
 import asyncio
-from collections.abc import Mapping
 
 from app.errors import HistoryUnavailable, InvalidLastEventId, TurnExpired, TurnNotFound
 from app.models import TurnRecord, TurnStatus
@@ -9,53 +8,54 @@ from app.observability.metrics import Metrics
 from app.store.faults import request_deadline
 from app.store.journal import JournalRecord, TurnJournal
 from app.store.owner_mailbox import OwnerMailbox, TurnAddress
-from app.turns.generation import LAST_STORE_SECONDS, Generation
+from app.turns.generation import LAST_STORE_SECONDS
 from app.turns.lease_renewal import READER_MARK_SECONDS, STOPS
+from app.turns.local_turns import LocalTurns
 from app.turns.remote_turns import RemoteTurns
 from app.turns.stream import Reader, TurnStream
 
 
 class TurnDirectory:
-    """Lets turns be followed and stopped, by their users alone."""
+    """Finds turns by id, and lets their users alone follow and stop them."""
 
     def __init__(
         self,
-        generations: Mapping[str, Generation],
+        turns: LocalTurns,
         *,
         journal: TurnJournal,
         owners: OwnerMailbox,
-        tail: RemoteTurns,
+        remote: RemoteTurns,
         metrics: Metrics,
         lease_seconds: float,
     ) -> None:
-        """Reach what there is.
+        """Look turns up here first, then in Redis.
 
         Args:
-            generations: The turns that run here, by their ids, as they come and go.
-            journal: What is known of the others.
-            owners: Where those who run them are told of readers and stops.
-            tail: Where they are followed.
+            turns: The turns that this process runs.
+            journal: The records of all turns.
+            owners: Reaches the owners of remote turns.
+            remote: Follows the journals of remote turns.
             metrics: Counts readers by where the turn runs.
-            lease_seconds: Within which the turn of a dead process is closed.
+            lease_seconds: How soon another process closes the turn of a process that died.
         """
-        self._generations = generations
+        self._turns = turns
         self._journal = journal
         self._owners = owners
-        self._tail = tail
+        self._remote = remote
         self._metrics = metrics
         self._lease_seconds = lease_seconds
 
     async def follow(self, turn_id: str, after: int = 0, *, only_of: str | None = None) -> Reader:
-        """Read a turn from the event after this number, wherever it runs, and for a while after its end.
+        """Open a reader after the event with this number, on a running turn or one that ended lately.
 
         Raises:
-            TurnNotFound: It is unknown, or another user's than `only_of`.
-            TurnExpired: Its events are no longer kept.
-            InvalidLastEventId: It was whole, or stopped, before it came to that event.
+            TurnNotFound: The turn is unknown, or is another user's than `only_of`.
+            TurnExpired: The turn's events are no longer kept.
+            InvalidLastEventId: The turn was complete, or stopped, before it came to that event.
         """
-        if (generation := self._generations.get(turn_id)) is not None:
+        if (generation := self._turns.get(turn_id)) is not None:
             _require_owner(turn_id, generation.record, only_of)
-            reader = generation.turn.open_reader(after)
+            reader = generation.stream.open_reader(after)
             self._metrics.follows.labels("here").inc()
         else:
             async with request_deadline():
@@ -67,27 +67,31 @@ class TurnDirectory:
                 if record.status is None:
                     await self._owners.mark_readers([address], seconds=READER_MARK_SECONDS)
                 try:
-                    reader = await self._tail.open_reader(address, after)
+                    reader = await self._remote.open_reader(address, after)
                 except TurnExpired:
                     raise _expired(turn_id, record.status) from None
             self._metrics.follows.labels("elsewhere" if record.status is None else "ended").inc()
-        end = reader.turn.end
-        if end is not None and end.code is None and after > len(reader.turn.events):
+        end = reader.stream.end
+        if end is not None and end.code is None and after > len(reader.stream.events):
             reader.close()
             raise InvalidLastEventId(turn_id=turn_id)
         return reader
 
+    def followed_turns(self) -> list[TurnAddress]:
+        """Return the running turns of other processes that have readers here."""
+        return self._remote.followed_turns()
+
     async def stop(self, turn_id: str, *, only_of: str | None = None) -> TurnStatus:
-        """Stop a turn, wherever it runs, and wait until it has ended; one that has ended stays as it is.
+        """Stop a turn and wait until it has ended. A turn that has ended stays as it is.
 
         Raises:
-            TurnNotFound: It is unknown, or another user's than `only_of`.
-            HistoryUnavailable: Whether it has stopped cannot be told.
+            TurnNotFound: The turn is unknown, or is another user's than `only_of`.
+            HistoryUnavailable: It is not known whether the turn has stopped.
         """
-        if (generation := self._generations.get(turn_id)) is not None:
+        if (generation := self._turns.get(turn_id)) is not None:
             _require_owner(turn_id, generation.record, only_of)
             generation.interrupt(STOPS["stopped"])
-            return await _status(generation.turn, LAST_STORE_SECONDS)
+            return await _status(generation.stream, LAST_STORE_SECONDS)
         async with request_deadline():
             record = await self._journal.record(turn_id)
             if record is None:
@@ -97,21 +101,21 @@ class TurnDirectory:
                 return record.status
             address = TurnAddress(record.user_id, record.conversation_id, turn_id)
             await self._owners.stop(address, "stopped")
-            reader = await self._tail.open_reader(address, 0)
+            reader = await self._remote.open_reader(address, 0)
         with reader:
-            return await _status(reader.turn, self._lease_seconds + LAST_STORE_SECONDS)
+            return await _status(reader.stream, self._lease_seconds + LAST_STORE_SECONDS)
 
 
-async def _status(turn: TurnStream, seconds: float) -> TurnStatus:
+async def _status(stream: TurnStream, seconds: float) -> TurnStatus:
     try:
         async with asyncio.timeout(seconds):
-            return (await turn.ended()).status
+            return (await stream.ended()).status
     except TimeoutError:
         raise HistoryUnavailable from None
 
 
 def _require_owner(turn_id: str, record: TurnRecord | JournalRecord, user_id: str | None) -> None:
-    """Another user's turn is as good as none: nothing tells that there is one."""
+    """Treat another user's turn as unknown, so that nothing reveals that it exists."""
     if user_id is not None and record.user_id != user_id:
         raise TurnNotFound(turn_id=turn_id)
 

@@ -1,14 +1,12 @@
 """Erases what is kept of conversations, their running turns too."""
 
-from collections.abc import Mapping
-
 from app.errors import ConversationDeleted
 from app.models import TurnEnd
 from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
-from app.turns.generation import Generation
+from app.turns.local_turns import LocalTurns
 
 _DELETED = TurnEnd.from_error(ConversationDeleted(), "interrupted")
 
@@ -21,13 +19,13 @@ class ConversationEraser:
 
     def __init__(
         self,
-        generations: Mapping[str, Generation],
+        turns: LocalTurns,
         *,
         history: HistoryRepository,
         journal: TurnJournal,
         index: LeaseIndex,
     ) -> None:
-        self._generations = generations
+        self._turns = turns
         self._history = history
         self._journal = journal
         self._index = index
@@ -40,7 +38,7 @@ class ConversationEraser:
                 # First: what is left of a deletion that fails half-way is found again by the next one.
                 await self._journal.erase(turn_ids, _DELETED)
                 for turn_id in turn_ids:
-                    if (generation := self._generations.get(turn_id)) is not None:
+                    if (generation := self._turns.get(turn_id)) is not None:
                         generation.on_lease_lost(_DELETED)
                 is_done = await self._history.delete(user_id, conversation_id, running_id, _DELETED)
                 await self._index.forget(*turn_ids)

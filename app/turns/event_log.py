@@ -1,4 +1,4 @@
-"""The events of a turn in memory: the last ones as they came, those before them packed."""
+"""The events of a turn in memory: recent ones as they came, older ones compressed."""
 
 from app.store.codec import pack, unpack
 
@@ -6,7 +6,7 @@ _BLOCK = 16
 
 
 class EventLog:
-    """Events in order, numbered from 1. A long answer takes a tenth of what its events would."""
+    """Events in order, numbered from 1. Compressed, a long answer takes a tenth of its events' size."""
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
@@ -16,23 +16,23 @@ class EventLog:
         return len(self._blocks) * _BLOCK + len(self._recent)
 
     def extend(self, events: list[bytes]) -> None:
-        """Add events."""
+        """Append events."""
         self._recent += events
-        # A block stays for the readers who keep up.
+        # One block stays uncompressed, for the readers that keep up.
         while len(self._recent) >= 2 * _BLOCK:
             self._blocks.append(pack(self._recent[:_BLOCK]))
             del self._recent[:_BLOCK]
 
     def after(self, number: int) -> list[bytes]:
-        """The next events after the one of this number, a block or two; none: there is no other."""
+        """Return the next one or two blocks of events after this number; empty if there are none."""
         recent_from = len(self._blocks) * _BLOCK
         if number >= recent_from:
             return self._recent[number - recent_from :]
-        block, place = divmod(number, _BLOCK)
-        return unpack(self._blocks[block])[place:]
+        block, offset = divmod(number, _BLOCK)
+        return unpack(self._blocks[block])[offset:]
 
     def all_after(self, number: int) -> list[bytes]:
-        """All events after the one of this number."""
+        """Return all events after this number."""
         events: list[bytes] = []
         while more := self.after(number + len(events)):
             events += more

@@ -1,4 +1,4 @@
-"""Writes the journals of all running turns together, off the tokens' path."""
+"""Writes the journals of all running turns together, off the token path."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,94 +9,102 @@ from app.turns.background import repeat
 from app.turns.stream import TurnStream
 
 _INTERVAL_SECONDS = 0.04
-_SECONDS_A_TURN = 0.01
+_SECONDS_PER_TURN = 0.01
 _MAX_SECONDS = 2.0
-"""How long what nobody reads elsewhere may wait: only where this process dies it is missed. With every turn
-that is running it waits longer, so that Redis gets some 100 entries a second, however many there are."""
+"""How long events that no remote reader waits for may stay unwritten: they are missed only if this process
+dies. The delay grows with the number of running turns, so Redis gets some 100 entries a second in all."""
 _PAUSE_SECONDS = 0.5
-"""Between attempts while Redis is away."""
+"""The pause between attempts while Redis is unreachable."""
 
 
 class JournalWriter:
-    """Gathers what came in some tens of milliseconds into one pipeline, however many turns are running."""
+    """Writes what arrived in some 40 ms as one pipeline, however many turns are running."""
 
     def __init__(self, journal: TurnJournal) -> None:
         self._journal = journal
+        self._written: dict[TurnStream, int] = {}
+        """The number of the last event in the journal, per stream."""
         self._waiting: dict[TurnStream, float] = {}
-        """What is to be written, and since when."""
+        """The streams with unwritten events, and since when they wait."""
         self._has_work = asyncio.Event()
 
     @property
     def lag_seconds(self) -> float:
-        """For how long the oldest of what is to be written has waited."""
+        """How long the oldest unwritten event has been waiting."""
         now = _now()
         return now - min(self._waiting.values(), default=now)
 
-    def note(self, turn: TurnStream) -> None:
-        """Something has been published in this turn."""
-        if turn not in self._waiting:
-            self._waiting[turn] = _now()
+    def note(self, stream: TurnStream) -> None:
+        """Schedule the events that were just published in this stream."""
+        if stream not in self._waiting:
+            self._written.setdefault(stream, 0)
+            self._waiting[stream] = _now()
             self._has_work.set()
 
-    def forget(self, turn: TurnStream) -> None:
-        """Nothing is written for this turn any more."""
-        self._waiting.pop(turn, None)
+    def forget(self, stream: TurnStream) -> None:
+        """Write nothing more for this stream."""
+        self._waiting.pop(stream, None)
+        self._written.pop(stream, None)
 
-    async def flush(self, turn: TurnStream) -> None:
-        """Write what has not been written yet of this turn, now.
+    def rewind(self, stream: TurnStream, written: int) -> None:
+        """Write again what Redis has lost after the event with this number."""
+        self._written[stream] = written
+
+    async def flush(self, stream: TurnStream) -> None:
+        """Write all events of this stream now.
 
         Raises:
-            HistoryUnavailable: It is still to be written.
+            HistoryUnavailable: Some are not written yet; they stay scheduled.
         """
-        while turn.journalled < len(turn.events):
-            if not await self._write([turn]):
+        while self._written.get(stream, 0) < len(stream.events):
+            if not await self._write([stream]):
                 raise HistoryUnavailable
 
     async def run(self) -> None:
-        """Write until cancelled; what Redis did not take is written when it is back."""
-        await repeat(
-            self._gather_and_write,
-            when_unreachable="the journal waits: Redis does not take it",
-            pause_seconds=_PAUSE_SECONDS,
-        )
+        """Write until cancelled. What Redis does not accept now is written when Redis is back."""
+        await repeat(self._collect_and_write, failure="journal write failed", pause_seconds=_PAUSE_SECONDS)
 
-    async def _gather_and_write(self) -> None:
+    async def _collect_and_write(self) -> None:
         await self._has_work.wait()
         await asyncio.sleep(_INTERVAL_SECONDS)
-        latest = _now() - min(_SECONDS_A_TURN * len(self._waiting), _MAX_SECONDS)
+        latest = _now() - min(_SECONDS_PER_TURN * len(self._waiting), _MAX_SECONDS)
         due = [
-            turn
-            for turn, since in self._waiting.items()
-            # The first events are what tells that a turn has begun, whose question is kept then.
-            if turn.has_remote_readers or not turn.journalled or since <= latest
+            stream
+            for stream, since in self._waiting.items()
+            # A turn's first entry proves that the turn has begun, so that its question is kept.
+            if stream.has_remote_readers or not self._written.get(stream) or since <= latest
         ]
         if not self._waiting:
             self._has_work.clear()
         if due and not await self._write(due):
             raise HistoryUnavailable
 
-    async def _write(self, turns: Sequence[TurnStream]) -> bool:
-        """Write what these turns have to write; False: Redis refused some of it, which waits on.
+    async def _write(self, streams: Sequence[TurnStream]) -> bool:
+        """Write the unwritten events of these streams. Return False if Redis refused some of them.
 
-        Two writes of one turn may be under way at once, one with the events of the other and more: Redis
-        takes either both, or the longer one alone.
+        Two writes for one stream may overlap, the later one with the earlier one's events and more. Redis
+        accepts either both, or the longer one alone.
 
         Raises:
-            HistoryUnavailable: All of them wait on.
+            HistoryUnavailable: Nothing is known to be written; all of it stays scheduled.
         """
         batches = {
-            turn.id: (len(turn.events), turn.events.all_after(turn.journalled))
-            for turn in turns
-            if turn.journalled < len(turn.events)
+            stream.id: (len(stream.events), stream.events.all_after(written))
+            for stream in streams
+            if (written := self._written.get(stream, 0)) < len(stream.events)
         }
-        written = await self._journal.append(batches)
-        for turn in turns:
-            turn.journalled = written.get(turn.id, turn.journalled)
-            if turn.id in written or turn.id not in batches:
-                self.forget(turn)
-            if turn.journalled < len(turn.events):  # more has come in the meantime, or some was lost
-                self.note(turn)
-        return len(written) == len(batches)
+        stored = await self._journal.append(batches)
+        for stream in streams:
+            if stream not in self._written:
+                continue  # forgotten meanwhile
+            if stream.id in stored:
+                self._written[stream] = stored[stream.id]
+            if stream.id in stored or stream.id not in batches:
+                self._waiting.pop(stream, None)
+            # More events came meanwhile, or Redis has lost some.
+            if self._written[stream] < len(stream.events):
+                self.note(stream)
+        return len(stored) == len(batches)
 
 
 def _now() -> float:

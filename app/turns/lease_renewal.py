@@ -1,4 +1,4 @@
-"""Keeps running turns: their leases, the grace of those that nobody reads, the turns of dead processes."""
+"""Renews the leases of running turns, and stops turns on request or when their grace is over."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -12,12 +12,14 @@ from app.store.leases import Lease, TurnLeases
 from app.store.owner_mailbox import OwnerMailbox
 from app.turns.background import repeat
 from app.turns.generation import Generation
+from app.turns.local_turns import LocalTurns
 from app.turns.remote_turns import RemoteTurns
 
 _TICK_SECONDS = 0.5
 _MAX_RENEWAL_SECONDS = 2.0
-_RENEWALS_A_LEASE = 7.5
+_RENEWALS_PER_LEASE = 7.5
 READER_MARK_SECONDS = 3.0
+"""How long a remote reader's mark lasts without a renewal."""
 
 _log = structlog.get_logger()
 
@@ -25,58 +27,58 @@ STOPS: Mapping[str, TurnEnd] = {
     "stopped": TurnEnd("stopped"),
     "interrupted": TurnEnd.from_error(Interrupted(), "interrupted"),
 }
-"""How a turn ends that was asked to stop, by what for."""
+"""How a turn ends when it is asked to stop, by the reason that the request gives."""
 
 
 class LeaseRenewer:
-    """One loop for all running turns of the process, however many there are."""
+    """Renews the leases of all running turns of this process in one loop, however many there are."""
 
     def __init__(
         self,
-        generations: Mapping[str, Generation],
+        turns: LocalTurns,
         *,
-        running: TurnLeases,
+        leases: TurnLeases,
         owners: OwnerMailbox,
-        tail: RemoteTurns,
+        remote: RemoteTurns,
         grace_seconds: float,
         lease_seconds: float,
     ) -> None:
-        """Begin with nothing to keep.
+        """Start with nothing to renew.
 
         Args:
-            generations: The running ones by turn id, as they come and go.
-            running: Where leases are.
-            owners: Where the owners of others' turns are told who reads here, and this process what they ask.
-            tail: Which turns of others are read here.
-            grace_seconds: A turn that nobody has read for so long is interrupted.
-            lease_seconds: Without a renewal for so long a turn is closed by another process.
+            turns: The turns that this process runs.
+            leases: Their leases in Redis.
+            owners: Tells the owners of remote turns about readers here, and this process what others ask.
+            remote: The remote turns that have readers here.
+            grace_seconds: A turn that has been unread for so long is interrupted.
+            lease_seconds: A turn whose lease is not renewed for so long is closed by another process.
         """
-        self._generations = generations
-        self._running = running
+        self._turns = turns
+        self._leases = leases
         self._owners = owners
-        self._tail = tail
+        self._remote = remote
         self._grace_seconds = grace_seconds
-        self._renewal_seconds = min(_MAX_RENEWAL_SECONDS, lease_seconds / _RENEWALS_A_LEASE)
+        self._renewal_seconds = min(_MAX_RENEWAL_SECONDS, lease_seconds / _RENEWALS_PER_LEASE)
         self._is_unreachable = False
         self._due: set[str] = set()
         self._is_due = asyncio.Event()
 
     def renew_soon(self, turn_id: str) -> None:
-        """Somebody has come, gone or asked for something: it is told to others, or heeded, at once."""
+        """Renew this turn's lease now: its readers changed, or another process sent a request."""
         self._due.add(turn_id)
         self._is_due.set()
 
     async def run(self) -> None:
-        """Keep until cancelled."""
+        """Renew until cancelled."""
         next_tick = next_renewal = _now()
         while True:
             await self._wait_until(next_tick)
-            touched, self._due = self._due, set()
+            due, self._due = self._due, set()
             is_tick, is_renewal = _now() >= next_tick, _now() >= next_renewal
             turn_ids = (
-                set(self._generations)
+                {generation.record.turn_id for generation in self._turns}
                 if is_renewal
-                else touched.union(self._unread_too_long(), self._new() if is_tick else ())
+                else due.union(self._unread_too_long(), self._new() if is_tick else ())
             )
             try:
                 await self._renew(turn_ids)
@@ -87,7 +89,7 @@ class LeaseRenewer:
                 self._is_unreachable = False
             except HistoryUnavailable:
                 if not self._is_unreachable:
-                    _log.warning("leases wait: Redis is away")
+                    _log.warning("leases not renewed", reason="Redis is unreachable")
                 self._is_unreachable = True
                 next_renewal = _now()
             if is_tick or self._is_unreachable:
@@ -95,10 +97,10 @@ class LeaseRenewer:
             self._interrupt_unread(turn_ids)
 
     async def listen(self) -> None:
-        """Heed what others ask as soon as they do, until cancelled."""
+        """Act on requests of other processes as soon as they arrive, until cancelled."""
         await repeat(
             self._follow_notices,
-            when_unreachable="what others ask is heeded late: Redis is away",
+            failure="requests from other processes are handled late",
             pause_seconds=_TICK_SECONDS,
         )
 
@@ -108,43 +110,44 @@ class LeaseRenewer:
                 self.renew_soon(turn_id)
 
     async def _wait_until(self, deadline: float) -> None:
+        """Wait for the deadline, or until a turn is due."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self._is_due.wait()
         self._is_due.clear()
 
     async def _renew(self, turn_ids: Iterable[str]) -> None:
-        generations = self._here(turn_ids)
+        generations = self._running(turn_ids)
         if not generations:
             return
-        leases = await self._running.renew([(each.record, each.turn.has_readers) for each in generations])
+        leases = await self._leases.renew([(each.record, each.stream.has_readers) for each in generations])
         for generation, lease in zip(generations, leases, strict=True):
-            _apply(generation, lease)
+            _apply(lease, generation)
 
-    def _here(self, turn_ids: Iterable[str]) -> list[Generation]:
-        return [self._generations[turn_id] for turn_id in turn_ids if turn_id in self._generations]
+    def _running(self, turn_ids: Iterable[str]) -> list[Generation]:
+        return [each for turn_id in turn_ids if (each := self._turns.get(turn_id)) is not None]
 
     async def _mark_readers(self) -> None:
-        if turns := self._tail.followed_turns():
-            await self._owners.mark_readers(turns, seconds=READER_MARK_SECONDS)
+        if followed := self._remote.followed_turns():
+            await self._owners.mark_readers(followed, seconds=READER_MARK_SECONDS)
 
     def _new(self) -> list[str]:
-        """The turns that have only the short lease of their start yet."""
-        return [turn_id for turn_id, each in self._generations.items() if not each.is_renewed]
+        """Return the turns that still have the short lease of their start."""
+        return [each.record.turn_id for each in self._turns if not each.is_renewed]
 
     def _unread_too_long(self) -> list[str]:
-        """The turns whose grace is over, as far as is known here."""
+        """Return the turns whose grace is over, as far as this process knows."""
         latest = _now() - self._grace_seconds
         return [
-            turn_id
-            for turn_id, generation in self._generations.items()
-            if generation.unread_since is not None and generation.unread_since <= latest
+            each.record.turn_id
+            for each in self._turns
+            if each.unread_since is not None and each.unread_since <= latest
         ]
 
     def _interrupt_unread(self, turn_ids: Iterable[str]) -> None:
         now = _now()
-        for generation in self._here(turn_ids):
-            if generation.turn.has_readers or generation.turn.has_remote_readers:
+        for generation in self._running(turn_ids):
+            if not generation.stream.is_unread:
                 generation.unread_since = None
             elif generation.unread_since is None:
                 generation.unread_since = now
@@ -152,10 +155,11 @@ class LeaseRenewer:
                 generation.interrupt(STOPS["interrupted"])
 
 
-def _apply(generation: Generation, lease: Lease) -> None:
+def _apply(lease: Lease, generation: Generation) -> None:
+    """Bring a generation in line with what its renewal found."""
     if lease.outcome == "held":
         generation.is_renewed = True
-        generation.turn.has_remote_readers = lease.has_remote_reader
+        generation.stream.has_remote_readers = lease.has_remote_reader
     match lease.outcome:
         case "held" if lease.stop:
             generation.interrupt(STOPS[lease.stop])

@@ -1,4 +1,4 @@
-"""Turns of other processes, mirrored here for as long as somebody reads them."""
+"""Turns of other processes, mirrored here while readers on this process follow them."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,88 +12,86 @@ from app.turns.stream import Reader, TurnStream
 
 _WAIT_MS = 200
 _PAUSE_SECONDS = 0.2
-"""Between attempts while Redis is away."""
+"""The pause between attempts while Redis is unreachable."""
 
 
 @dataclass(frozen=True, slots=True)
 class _RemoteTurn:
     address: TurnAddress
-    turn: TurnStream
+    stream: TurnStream
 
 
 class RemoteTurns:
-    """Follows all journals that have readers on this process with one command at a time."""
+    """Follows all journals that have readers on this process, with one command at a time."""
 
     def __init__(self, journal: TurnJournal, owners: OwnerMailbox) -> None:
         self._journal = journal
         self._owners = owners
-        self._mirrors: dict[str, _RemoteTurn] = {}
-        self._has_mirrors = asyncio.Event()
+        self._turns: dict[str, _RemoteTurn] = {}
+        self._has_turns = asyncio.Event()
 
     def followed_turns(self) -> list[TurnAddress]:
-        """The running turns of other processes that are read here."""
-        return [mirror.address for mirror in self._mirrors.values() if mirror.turn.has_readers]
+        """Return the running turns of other processes that have readers here."""
+        return [turn.address for turn in self._turns.values() if turn.stream.has_readers]
 
     async def open_reader(self, address: TurnAddress, after: int) -> Reader:
-        """Read a turn of another process, or one that has ended.
+        """Open a reader on a turn of another process, or on one that has ended.
 
         Raises:
-            TurnExpired: Its events are no longer kept.
-            HistoryUnavailable: Redis does not answer.
+            TurnExpired: The turn's events are no longer kept.
+            HistoryUnavailable: Redis is unreachable.
         """
-        if address.turn_id not in self._mirrors:
+        if address.turn_id not in self._turns:
             journalled = await self._journal.read(address.turn_id)
             if journalled is None:
                 raise TurnExpired(turn_id=address.turn_id)
-            if address.turn_id not in self._mirrors:
-                mirror = _RemoteTurn(address, TurnStream(address.turn_id))
-                _update(mirror.turn, journalled)
-                if mirror.turn.end is not None:
-                    return mirror.turn.open_reader(after)
-                self._mirrors[address.turn_id] = mirror
-        # Before the loop looks again, which drops what nobody reads.
-        reader = self._mirrors[address.turn_id].turn.open_reader(after)
-        self._has_mirrors.set()
+            if address.turn_id not in self._turns:  # another reader may have come while this one waited
+                turn = _RemoteTurn(address, TurnStream(address.turn_id))
+                _apply(journalled, turn.stream)
+                if turn.stream.end is not None:
+                    return turn.stream.open_reader(after)
+                self._turns[address.turn_id] = turn
+        # Without an await in between: the loop drops turns that have no reader.
+        reader = self._turns[address.turn_id].stream.open_reader(after)
+        self._has_turns.set()
         return reader
 
     async def run(self) -> None:
-        """Follow until cancelled; after a failure it goes on where it was."""
-        await repeat(
-            self._follow,
-            when_unreachable="readers of other processes' turns wait: Redis is away",
-            pause_seconds=_PAUSE_SECONDS,
-        )
+        """Follow until cancelled. After a failure of Redis, continue at the last event received."""
+        await repeat(self._follow, failure="remote turns not followed", pause_seconds=_PAUSE_SECONDS)
 
     async def _follow(self) -> None:
-        """Take in what has come, and let go of what nobody reads."""
-        await self._has_mirrors.wait()
-        if places := {
-            turn_id: JournalCursor(len(mirror.turn.events), mirror.turn.is_committed)
-            for turn_id, mirror in self._mirrors.items()
+        """Publish what has arrived, and drop turns that have no reader."""
+        await self._has_turns.wait()
+        if cursors := {
+            turn_id: JournalCursor(len(turn.stream.events), turn.stream.is_committed)
+            for turn_id, turn in self._turns.items()
         }:
-            arrived = await self._journal.tail(places, wait_ms=_WAIT_MS)
+            arrived = await self._journal.tail(cursors, wait_ms=_WAIT_MS)
             for turn_id, journalled in arrived.items():
-                _update(self._mirrors[turn_id].turn, journalled)
+                _apply(journalled, self._turns[turn_id].stream)
             if not arrived:
-                for turn_id in await self._journal.missing(list(places)):
-                    self._mirrors[turn_id].turn.close(LOST)
+                for turn_id in await self._journal.missing(list(cursors)):
+                    self._turns[turn_id].stream.close(LOST)
         await self._drop_unread()
 
     async def _drop_unread(self) -> None:
-        left = [mirror for mirror in self._mirrors.values() if not mirror.turn.has_readers]
-        for mirror in (*left, *(each for each in self._mirrors.values() if each.turn.end is not None)):
-            self._mirrors.pop(mirror.address.turn_id, None)
-        if not self._mirrors:
-            self._has_mirrors.clear()
-        # Readers on yet another process say again that they are there, in a moment.
-        if gone := [mirror.address for mirror in left if mirror.turn.end is None]:
+        unread = [turn for turn in self._turns.values() if not turn.stream.has_readers]
+        ended = [turn for turn in self._turns.values() if turn.stream.end is not None]
+        for turn in (*unread, *ended):
+            self._turns.pop(turn.address.turn_id, None)
+        if not self._turns:
+            self._has_turns.clear()
+        # If a third process has readers too, it renews its mark in a moment.
+        if gone := [turn.address for turn in unread if turn.stream.end is None]:
             await self._owners.mark_readers(gone, seconds=0)
 
 
-def _update(mirror: TurnStream, journalled: JournalSlice) -> None:
+def _apply(journalled: JournalSlice, stream: TurnStream) -> None:
+    """Bring a mirrored stream up to date."""
     if journalled.events:
-        mirror.publish(journalled.events)
-    elif journalled.is_committed and not mirror.is_committed:
-        mirror.commit_status()
+        stream.publish(journalled.events)
+    elif journalled.is_committed and not stream.is_committed:
+        stream.commit_status()
     if journalled.end is not None:
-        mirror.close(journalled.end)
+        stream.close(journalled.end)

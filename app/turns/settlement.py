@@ -1,81 +1,119 @@
-"""Closes turns that have no owner: those that never came to be, and those whose process has died."""
+"""The one way to end a turn, for its owner and for a process that finds the owner dead."""
 
 import structlog
 
 from app.llm.chunk import parse_chunk
-from app.models import LOST, TurnEnd, TurnRecord, UserMessage
+from app.models import LOST, AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.observability.metrics import Metrics
 from app.prompts.estimates import text_tokens
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
-from app.store.leases import TurnLeases
+from app.store.leases import CloseResult, TurnLeases
 from app.turns.answer_builder import AnswerBuilder
+from app.turns.journal_writer import JournalWriter
+from app.turns.stream import TurnStream
 
 _log = structlog.get_logger()
 
 
 class Settlement:
-    """Does what the owner would have done; doing it twice is harmless.
+    """Ends turns in two steps, each of which may be repeated without harm.
 
-    Every method raises HistoryUnavailable where Redis does not do its part in time.
+    1. The user's script appends both messages and frees the conversation, if the turn is not closed yet.
+    2. The journal gets its terminal entry, after which Redis accepts no event.
+
+    The order matters: a reader must not see the end of a turn that is not stored.
+    Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 
     def __init__(
-        self, running: TurnLeases, journal: TurnJournal, index: LeaseIndex, metrics: Metrics
+        self,
+        *,
+        leases: TurnLeases,
+        journal: TurnJournal,
+        writer: JournalWriter,
+        index: LeaseIndex,
+        metrics: Metrics,
     ) -> None:
-        self._running = running
+        self._leases = leases
         self._journal = journal
+        self._writer = writer
         self._index = index
         self._metrics = metrics
 
-    async def abandon(self, turn: TurnRecord, end: TurnEnd, *, only_if_lapsed: bool = False) -> None:
-        """Leave nothing of a start behind; a reader elsewhere that waits for its status is told the end."""
-        outcome = await self._running.abandon(turn, only_if_lapsed=only_if_lapsed)
+    async def settle(
+        self, stream: TurnStream, record: TurnRecord, answer: AssistantMessage, end: TurnEnd
+    ) -> TurnEnd:
+        """Store the turn of a running generation, as its owner.
+
+        Returns:
+            How the turn ended. It is not `end` if another process has closed the turn before.
+        """
+        # First the journal: a reader of it must not meet the end before the last event.
+        await self._writer.flush(stream)
+        closed = await self._store(record, answer, end)
+        end = closed.end or LOST
+        last = len(stream.events)
+        # Redis may have lost events since they were written, as in a failover.
+        while (written := await self._journal.close(record.turn_id, end, last=last)) < last:
+            self._writer.rewind(stream, written)
+            await self._writer.flush(stream)
+        return end
+
+    async def pass_on(self, turn_id: str, end: TurnEnd) -> None:
+        """Write the end that another process has given the turn. Its journal may still be open."""
+        await self._journal.close(turn_id, end)
+
+    async def abandon(self, record: TurnRecord, end: TurnEnd, *, only_if_lapsed: bool = False) -> None:
+        """Undo a start: leave nothing behind. A remote reader that waits for the status gets `end`."""
+        outcome = await self._leases.abandon(record, only_if_lapsed=only_if_lapsed)
         if outcome == "alive":
             return
         if outcome == "read":
-            await self._journal.close(turn.turn_id, end)
+            await self._journal.close(record.turn_id, end)
         else:
-            await self._journal.discard(turn.turn_id)
+            await self._journal.discard(record.turn_id)
 
-    async def close_by_id(self, turn_id: str) -> None:
-        """Close a turn whose lease has lapsed."""
-        record = await self._journal.record(turn_id)
-        if record is None:
-            await self._index.forget(turn_id)
-            return
-        turn = await self._running.find(record.user_id, record.conversation_id)
-        if turn is not None and turn.turn_id == turn_id:
-            await self.close(turn)
-            return
-        # It has been closed, as its conversation is free; its owner died before it wrote the end.
-        end = await self._running.end_of(record.user_id, turn_id)
-        await self._journal.close(turn_id, end or LOST)
-
-    async def close(self, turn: TurnRecord) -> None:
-        """Close a turn if its lease has lapsed; else leave it alone."""
-        journalled = await self._journal.read(turn.turn_id)
+    async def settle_lapsed(self, record: TurnRecord) -> None:
+        """Store the turn of a dead owner, with what it had journalled. A turn whose lease is valid stays."""
+        journalled = await self._journal.read(record.turn_id)
         if journalled is None or not journalled.is_committed:
-            # Its status never went out, so nothing of it may be left behind.
-            await self.abandon(turn, LOST, only_if_lapsed=True)
+            # The status was never committed, so nothing of the turn may stay.
+            await self.abandon(record, LOST, only_if_lapsed=True)
             return
         answer = AnswerBuilder()
         for event in journalled.events:
             answer.add(parse_chunk(event))
-        closing = await self._running.finish(
-            turn,
-            UserMessage(turn.message, turn.turn_id, turn.created_at),
-            answer.message(
-                turn_id=turn.turn_id,
-                model=turn.model,
-                status="interrupted",
-                prompt_tokens=text_tokens(turn.message),
-            ),
-            LOST,
-            only_if_lapsed=True,
+        message = answer.message(
+            turn_id=record.turn_id,
+            model=record.model,
+            status="interrupted",
+            prompt_tokens=text_tokens(record.message),
         )
-        if closing.end is not None:
-            await self._journal.close(turn.turn_id, closing.end)
-        if closing.end is not None and closing.outcome == "closed":  # by this process
-            self._metrics.turns.labels(closing.end.status, closing.end.code or "").inc()
-            _log.warning("closed a turn whose owner is gone", turn_id=turn.turn_id)
+        closed = await self._store(record, message, LOST, only_if_lapsed=True)
+        if closed.end is None:
+            return
+        await self._journal.close(record.turn_id, closed.end)
+        if closed.outcome == "closed":  # by this process
+            self._metrics.turns.labels(closed.end.status, closed.end.code or "").inc()
+            _log.warning("turn closed", reason="its owner is gone", turn_id=record.turn_id)
+
+    async def settle_lapsed_by_id(self, turn_id: str) -> None:
+        """Store the turn of a dead owner, of which only the id is known."""
+        journalled = await self._journal.record(turn_id)
+        if journalled is None:
+            await self._index.forget(turn_id)
+            return
+        record = await self._leases.find(journalled.user_id, journalled.conversation_id)
+        if record is not None and record.turn_id == turn_id:
+            await self.settle_lapsed(record)
+            return
+        # The conversation is free, so step 1 is done: the owner died before step 2.
+        end = await self._leases.end_of(journalled.user_id, turn_id)
+        await self._journal.close(turn_id, end or LOST)
+
+    async def _store(
+        self, record: TurnRecord, answer: AssistantMessage, end: TurnEnd, *, only_if_lapsed: bool = False
+    ) -> CloseResult:
+        question = UserMessage(record.message, record.turn_id, record.created_at)
+        return await self._leases.finish(record, question, answer, end, only_if_lapsed=only_if_lapsed)

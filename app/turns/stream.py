@@ -1,4 +1,4 @@
-"""A turn as its readers see it: what has come so far and, in the end, how it ended."""
+"""A turn as its readers see it: the events so far and, at last, how it ended."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,54 +14,57 @@ class TurnStream:
     """The events of one turn, kept in memory for its readers.
 
     One writer publishes; any number of readers follow, each at its own pace.
+
+    Attributes:
+        id: The turn's id.
+        end: How the turn ended; None while it runs.
+        is_committed: Whether the HTTP 200 has been committed. After that, failures go into the stream.
+        dropped_messages: How many older messages the prompt lacks. Only the owner knows.
+        has_remote_readers: Whether readers on other processes follow the turn's journal.
+        on_readers_changed: Called when the first reader has come or the last one has gone.
     """
 
     def __init__(self, turn_id: str) -> None:
-        """Begin without events.
-
-        Args:
-            turn_id: What readers know the turn by.
-        """
         self.id = turn_id
-        self.on_readers_changed: Callable[[], None] = lambda: None
-        """Called when the first reader has come or the last one has gone."""
+        self.events = EventLog()
         self.end: TurnEnd | None = None
         self.is_committed = False
-        """Whether its status is out: from then on it fails in the stream."""
         self.dropped_messages = 0
-        """How many older messages its prompt lacks; only its owner knows."""
-        self.events = EventLog()
         self.has_remote_readers = False
-        """Whether its journal has readers on other processes."""
-        self.journalled = 0
-        """How many of them have been written down."""
+        self.on_readers_changed: Callable[[], None] = lambda: None
         self._readers = 0
         self._loop = asyncio.get_running_loop()
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def has_readers(self) -> bool:
+        """Whether a reader on this process follows the turn."""
         return self._readers > 0
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether no reader follows the turn, on any process."""
+        return not (self.has_readers or self.has_remote_readers)
+
     def publish(self, events: list[bytes]) -> None:
-        """Hand events to every reader, together."""
+        """Append events and wake the readers."""
         self.is_committed = True
         self.events.extend(events)
         self._wake()
 
     def close(self, end: TurnEnd) -> None:
-        """No event comes any more; the first end stays."""
+        """End the stream. The first end stays; later calls change nothing."""
         if self.end is None:
             self.end = end
             self._wake()
 
     def commit_status(self) -> None:
-        """The status is out, with or without an event."""
+        """Note that the HTTP 200 has been committed, with or without a first event."""
         self.is_committed = True
         self._wake()
 
     def changed(self) -> asyncio.Future[None]:
-        """Done with the next event or the end."""
+        """Return a future that is done with the next event, the commit of the status, or the end."""
         waiting = self._loop.create_future()
         self._waiting.append(waiting)
         return waiting
@@ -72,15 +75,20 @@ class TurnStream:
             await self.changed()
         return self.end
 
+    async def committed_or_ended(self) -> None:
+        """Wait until the status is committed or the turn has ended."""
+        while not self.is_committed and self.end is None:
+            await self.changed()
+
     def open_reader(self, after: int = 0) -> "Reader":
-        """Begin to read after the event of this number."""
+        """Open a reader that begins after the event with this number."""
         self._readers += 1
         if self._readers == 1:
             self.on_readers_changed()
         return Reader(self, after)
 
     def reader_left(self) -> None:
-        """A reader has gone."""
+        """Count a reader out."""
         self._readers -= 1
         if self._readers == 0:
             self.on_readers_changed()
@@ -93,39 +101,42 @@ class TurnStream:
 
 
 class Reader:
-    """One reader's place in a turn. It counts as one from the start until it is closed."""
+    """One reader's position in a turn. It counts as a reader until it is closed.
 
-    def __init__(self, turn: TurnStream, after: int) -> None:
-        self.turn = turn
+    Attributes:
+        position: The number of the last event that the reader has taken.
+        quota: What the user may still start; set only for the reader that started the turn.
+    """
+
+    def __init__(self, stream: TurnStream, after: int) -> None:
+        self.stream = stream
         self.position = after
-        """The number of the last event that it has."""
         self.is_open = True
         self.quota: Quota | None = None
-        """What its user may still start; told to whoever has started the turn."""
         self._waiting: asyncio.Future[None] | None = None
 
     def take(self) -> list[bytes]:
-        """The next events; none: there is nothing new yet."""
-        events = self.turn.events.after(self.position)
+        """Return the next events, or an empty list if there is nothing new."""
+        events = self.stream.events.after(self.position)
         self.position += len(events)
         return events
 
     async def wait(self) -> None:
-        """Wait for the next event or the end, or until it is woken."""
-        self._waiting = self.turn.changed()
+        """Wait for the next event or the end, or until `wake` is called."""
+        self._waiting = self.stream.changed()
         await self._waiting
 
     def wake(self) -> None:
-        """Let it look around, with or without anything new."""
+        """End a wait early, with or without a new event."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
     def close(self) -> None:
-        """Leave."""
+        """Stop reading."""
         if self.is_open:
             self.is_open = False
             self.wake()
-            self.turn.reader_left()
+            self.stream.reader_left()
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Finds turns whose owners have died, and closes them."""
+"""Finds turns whose owners have died, and settles them."""
 
 import asyncio
 from collections.abc import Container
@@ -13,39 +13,39 @@ from app.turns.settlement import Settlement
 
 _INTERVAL_SECONDS = 0.5
 _LIMIT = 200
-_AT_ONCE = 20
+_CONCURRENCY = 20
 
 _log = structlog.get_logger()
 
 
 class TurnSweeper:
-    """Sweeps apart from everything else: closing many turns takes time, and leases have none to lose."""
+    """Sweeps in a loop of its own: settling takes time, and lease renewals must not wait for it."""
 
     def __init__(
-        self, own: Container[str], *, index: LeaseIndex, closer: Settlement, lease_seconds: float
+        self, local: Container[str], *, index: LeaseIndex, settlement: Settlement, lease_seconds: float
     ) -> None:
-        """Begin without Redis having failed.
+        """Assume that Redis has been reachable so far.
 
         Args:
-            own: The ids of the turns that run here.
-            index: Where lapsed leases are found.
-            closer: Closes what has lapsed.
-            lease_seconds: After a failure of Redis nobody's turn is closed until it has answered for so long.
+            local: The ids of the turns that this process runs.
+            index: Where expired leases are found.
+            settlement: Ends the turns.
+            lease_seconds: After a failure of Redis, no turn is settled until Redis has answered for so long.
         """
-        self._own = own
+        self._local = local
         self._index = index
-        self._closer = closer
+        self._settlement = settlement
         self._lease_seconds = lease_seconds
         self._answered_since: float | None = float("-inf")
-        self._slots = anyio.CapacityLimiter(_AT_ONCE)
+        self._slots = anyio.CapacityLimiter(_CONCURRENCY)
 
-    def may_close(self, turn_id: str) -> bool:
-        """Whether the turn's lapsed lease means that its owner is dead.
+    def may_settle(self, turn_id: str) -> bool:
+        """Tell whether an expired lease means that the turn's owner is dead.
 
-        It does not where the owner is this process, nor where Redis has been away: then nobody could renew.
+        It does not if the owner is this process, or if Redis was unreachable: then no owner could renew.
         """
         return (
-            turn_id not in self._own
+            turn_id not in self._local
             and self._answered_since is not None
             and _now() - self._answered_since >= self._lease_seconds
         )
@@ -63,26 +63,26 @@ class TurnSweeper:
             await asyncio.sleep(_INTERVAL_SECONDS)
 
     async def _sweep(self) -> None:
-        # Also where nothing may be closed: an answer shows that Redis is there.
+        # Ask also while nothing may be settled: an answer proves that Redis is reachable.
         lapsed = await self._index.lapsed(_LIMIT)
-        async with asyncio.TaskGroup() as closing:
+        async with asyncio.TaskGroup() as settling:
             for turn_id in lapsed:
-                if self.may_close(turn_id):
-                    closing.create_task(self._close(turn_id))
+                if self.may_settle(turn_id):
+                    settling.create_task(self._settle(turn_id))
 
-    async def _close(self, turn_id: str) -> None:
-        """Close one turn; that it cannot be closed keeps no other from it."""
+    async def _settle(self, turn_id: str) -> None:
+        """Settle one turn. A failure does not keep the others from being settled."""
         async with self._slots:
             try:
-                await self._closer.close_by_id(turn_id)
+                await self._settlement.settle_lapsed_by_id(turn_id)
             except HistoryUnavailable as error:
                 if is_unreachable(error):
-                    # The rest of a cluster may be there, and its owner could not renew it all the same.
+                    # Other nodes of a cluster may be reachable, but the owner could not renew on this one.
                     self._answered_since = None
                 else:
-                    _log.exception("a turn cannot be closed: its keys are damaged", turn_id=turn_id)
-            except Exception:  # noqa: BLE001 - what is kept of a turn may have any shape
-                _log.exception("a turn cannot be closed by a defect", turn_id=turn_id)
+                    _log.exception("turn not settled", reason="its keys are damaged", turn_id=turn_id)
+            except Exception:  # noqa: BLE001 - what is stored of a turn may have any shape
+                _log.exception("turn not settled", reason="defect", turn_id=turn_id)
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""What a turn takes, told in the metrics and, at its start and its end, in the log."""
+"""What one turn reports: metrics, and a log line at its start and at its end."""
 
 import time
 from typing import Any
@@ -12,34 +12,34 @@ _log = structlog.get_logger()
 
 
 class TurnTelemetry:
-    """Of one turn. Nobody's words are in it."""
+    """Reports one turn. It never sees message text."""
 
     def __init__(self, record: TurnRecord, metrics: Metrics) -> None:
-        """Begin with the turn."""
+        """Report the start of the turn."""
         self._metrics = metrics
         self._log = _log.bind(turn_id=record.turn_id, model=record.model)
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         self._first_token_at: float | None = None
-        self._last_token_at = self._began
+        self._last_token_at = self._started_at
         self._has_ended = False
-        self._log.info("a turn has started")
+        self._log.info("turn started")
 
     def tokens_arrived(self) -> None:
-        """Something of the answer has come."""
+        """Time the content that has just arrived."""
         now = time.monotonic()
         if self._first_token_at is None:
             self._first_token_at = now
-            self._metrics.first_token_seconds.observe(now - self._began)
+            self._metrics.first_token_seconds.observe(now - self._started_at)
         else:
             self._metrics.gap_seconds.observe(now - self._last_token_at)
         self._last_token_at = now
 
     def ended(self, end: TurnEnd, usage: dict[str, Any] | None) -> None:
-        """The turn's readers have been told its end; it may be stored later than that, and counts once."""
+        """Report the end that the readers got. Only the first call counts: storing may go on after it."""
         if self._has_ended:
             return
         self._has_ended = True
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._started_at
         self._metrics.turns.labels(end.status, end.code or "").inc()
         self._metrics.turn_seconds.observe(seconds)
         tokens = {direction: _count(usage, field) for direction, field in _COUNTED.items()}
@@ -47,11 +47,11 @@ class TurnTelemetry:
             self._metrics.tokens.labels(direction).inc(count)
         first = self._first_token_at
         self._log.info(
-            "a turn has ended",
+            "turn ended",
             outcome=end.status,
             code=end.code,
             seconds=round(seconds, 3),
-            first_token_seconds=None if first is None else round(first - self._began, 3),
+            first_token_seconds=None if first is None else round(first - self._started_at, 3),
             input_tokens=tokens["input"],
             output_tokens=tokens["output"],
         )

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.turns.engine import TurnEngine
+from app.service import Service
 
 
 async def test_health_is_ok_whatever_else_is_down(client: httpx.AsyncClient, llm: respx.MockRouter) -> None:
@@ -69,8 +69,8 @@ async def test_without_checks_nothing_is_probed(client: httpx.AsyncClient, llm: 
 async def test_draining_is_told_by_both_and_new_turns_are_refused(
     app: FastAPI, client: httpx.AsyncClient
 ) -> None:
-    engine: TurnEngine = app.state.engine
-    await engine.drain(0)
+    service: Service = app.state.service
+    await service.engine.drain(0)
     for path in ("/ready", "/ready?checks=none"):
         response = await client.get(path)
         assert (response.status_code, response.json()["status"]) == (503, "draining")

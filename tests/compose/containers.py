@@ -29,7 +29,7 @@ class Replica:
     async def runs(self, turn_id: str) -> bool:
         """Whether it is the one that has started this turn."""
         log = await docker("logs", self.container)
-        return any(turn_id in line and "a turn has started" in line for line in log.splitlines())
+        return any(turn_id in line and "turn started" in line for line in log.splitlines())
 
     async def followers(self, place: str) -> int:
         """The readers so far that came to a turn that runs there."""

@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from app.errors import Draining
 from app.main import create_app
 from app.models import Question
-from app.turns.engine import TurnEngine
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, answer, chunk, event
@@ -146,12 +145,12 @@ async def test_a_reader_that_goes_away_stops_nothing(
 async def test_readers_of_one_turn_each_get_all_of_it(valkey_url: str, backend: Backend, user: str) -> None:
     app = create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))
     async with app.router.lifespan_context(app):
-        engine: TurnEngine = app.state.engine
+        engine = app.state.service.engine
         question = Question(user_id=user, conversation_id="default", message="Hi", model="test-model")
-        turn = (await engine.start(question)).turn
+        stream = (await engine.start(question)).stream
 
         async def read() -> list[bytes]:
-            with turn.open_reader() as reader:
+            with stream.open_reader() as reader:
                 return await rest_of(reader)
 
         first, second = await asyncio.gather(read(), read())
@@ -182,7 +181,7 @@ async def test_a_turn_that_a_drain_overtakes_while_it_starts_is_refused(
 ) -> None:
     app = create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))
     async with app.router.lifespan_context(app):
-        engine: TurnEngine = app.state.engine
+        engine = app.state.service.engine
         question = Question(user_id=user, conversation_id="default", message="Hi", model="test-model")
         start = asyncio.create_task(engine.start(question))
         await asyncio.sleep(0)

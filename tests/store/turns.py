@@ -19,7 +19,7 @@ def running_turns(
         closed_seconds=300,
         history_ttl_seconds=ttl_seconds,
         history_max_messages=max_messages,
-        limits=UserLimits(at_once=at_once, a_minute=a_minute),
+        limits=UserLimits(at_once=at_once, per_minute=a_minute),
     )
 
 

@@ -58,7 +58,7 @@ def turn_of(received: Received) -> str:
 async def rest_of(reader: Reader) -> list[bytes]:
     """All events from a reader's place to the end of its turn."""
     events: list[bytes] = []
-    while (taken := reader.take()) or reader.turn.end is None:
+    while (taken := reader.take()) or reader.stream.end is None:
         events += taken
         if not taken:
             await reader.wait()

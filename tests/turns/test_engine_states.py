@@ -5,34 +5,26 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
-from fakeredis import FakeAsyncRedis
+from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
-from redis.asyncio import Redis
 
 from app.errors import ConversationBusy, TurnNotFound
-from app.llm.client import LLMClient, open_http_client
-from app.llm.deadlines import TimeLimits
 from app.models import Question
-from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing
+from app.service import Service, open_service
 from app.store import keys
-from app.store.history import HistoryRepository
-from app.store.journal import TurnJournal
-from app.store.lease_index import LeaseIndex
-from app.store.leases import TurnLeases, UserLimits
-from app.store.owner_mailbox import OwnerMailbox
-from app.turns.engine import TurnEngine
 from app.turns.stream import Reader
 from tests.support.chunks import DONE, chunk, event
+from tests.support.service import settings_for
 from tests.support.store import running_turns
 from tests.support.turns import rest_of
 
-LIMITS = TimeLimits(connect=5, first_token=60, token_gap=60, total=60)
 CONVERSATIONS = ["a", "b"]
 USER = "user"
 
@@ -72,42 +64,28 @@ class Following:
 
 
 class Process:
-    """One engine on the shared store, that can be killed."""
+    """One service on the shared store, that can be killed."""
 
-    def __init__(self, redis: Redis, http: httpx.AsyncClient) -> None:
-        owners = OwnerMailbox(redis)
-        index = LeaseIndex(redis)
-        self.engine = TurnEngine(
-            llm=LLMClient(http, limits=LIMITS, context_tokens=4096),
-            history=HistoryRepository(redis, closed_seconds=300),
-            running=TurnLeases(
-                redis,
-                index=index,
-                owner=owners.own_id,
-                lease_seconds=10,
-                closed_seconds=300,
-                history_ttl_seconds=0,
-                history_max_messages=1000,
-                limits=UserLimits(at_once=0, a_minute=0),
-            ),
-            index=index,
-            owners=owners,
-            journal=TurnJournal(redis, ttl_seconds=300),
-            metrics=Metrics(),
-            tracing=Tracing("", backend_url="http://backend.test/v1"),
-            system_prompt=None,
-            max_tokens=100,
-            max_active_turns=1000,
-            status_wait_seconds=0,
-            store_retry_seconds=5,
-            grace_seconds=60,
-            lease_seconds=3,
+    def __init__(self, store: FakeServer, transport: httpx.AsyncBaseTransport) -> None:
+        settings = settings_for(
+            llm_context_tokens=4096,
+            llm_status_wait_seconds=0,
+            system_prompt="none",
+            resume_grace_seconds=60,
+            turn_lease_seconds=3,
+            max_active_turns_per_user=0,
+            rate_limit_turns_per_minute=0,
         )
-        self._context: AbstractAsyncContextManager[None] = self.engine.run()
+        self._context: AbstractAsyncContextManager[Service] = open_service(
+            settings,
+            tracing=Tracing("", backend_url=settings.llm_base_url),
+            transport=transport,
+            redis=FakeAsyncRedis(server=store),
+        )
 
     async def start(self) -> None:
         before = asyncio.all_tasks()
-        await self._context.__aenter__()
+        self.service = await self._context.__aenter__()
         self._loops = asyncio.all_tasks() - before
 
     async def kill(self, turn_ids: set[str]) -> None:
@@ -141,19 +119,15 @@ class Turns(RuleBasedStateMachine):
         return self.runner.run(work)
 
     async def set_up(self) -> None:
-        self.redis = FakeAsyncRedis()
+        store = FakeServer()
+        self.redis = FakeAsyncRedis(server=store)
 
         def respond(request: httpx.Request) -> httpx.Response:
             question = json.loads(request.content)["messages"][-1]["content"]
             return httpx.Response(200, stream=self.feeds[question])
 
-        self.http = open_http_client(
-            base_url="http://backend.test/v1",
-            api_key="",
-            limits=LIMITS,
-            transport=httpx.MockTransport(respond),
-        )
-        self.processes = [Process(self.redis, self.http) for _ in range(2)]
+        self.new_process = partial(Process, store, httpx.MockTransport(respond))
+        self.processes = [self.new_process() for _ in range(2)]
         for process in self.processes:
             await process.start()
 
@@ -165,7 +139,6 @@ class Turns(RuleBasedStateMachine):
                 await process.stop()
             await self.check_history()
             assert await running_turns(self.redis) == set()
-            await self.http.aclose()
             await self.redis.aclose()
 
         self.run(tear_down())
@@ -192,13 +165,13 @@ class Turns(RuleBasedStateMachine):
         )
         running = [t for t in self.turns if t.conversation_id == conversation_id and not t.is_over]
         try:
-            reader = await self.processes[process].engine.start(question)
+            reader = await self.processes[process].service.engine.start(question)
         except ConversationBusy:
             assert running
             return Asked("", conversation_id, process, feed, is_over=True)
         for before in running:
             before.is_over = True
-        asked = Asked(reader.turn.id, conversation_id, process, feed)
+        asked = Asked(reader.stream.id, conversation_id, process, feed)
         self.turns.append(asked)
         return asked
 
@@ -224,9 +197,9 @@ class Turns(RuleBasedStateMachine):
         self.run(finish())
 
     async def ended(self, asked: Asked) -> None:
-        with await self.processes[asked.process].engine.access.follow(asked.turn_id) as reader:
+        with await self.processes[asked.process].service.directory.follow(asked.turn_id) as reader:
             async with asyncio.timeout(10):
-                await reader.turn.ended()
+                await reader.stream.ended()
 
     @rule(target=following, asked=asked, process=st.integers(0, 1), after=st.integers(0, 3))
     def resume(self, asked: Asked, process: int, after: int) -> Any:
@@ -234,7 +207,7 @@ class Turns(RuleBasedStateMachine):
             if not asked.turn_id or after > len(asked.words):
                 return None
             try:
-                reader = await self.processes[process].engine.access.follow(asked.turn_id, after)
+                reader = await self.processes[process].service.directory.follow(asked.turn_id, after)
             except TurnNotFound:
                 assert asked.is_deleted
                 return None
@@ -251,12 +224,12 @@ class Turns(RuleBasedStateMachine):
             if following.asked.is_over:
                 async with asyncio.timeout(10):
                     contents = [json.loads(data) for data in await following.task]
-                assert following.reader.turn.end is not None
+                assert following.reader.stream.end is not None
                 texts = [c["choices"][0]["delta"].get("content") for c in contents]
                 words = following.asked.words[following.after :]
                 sent = [text for text in texts if text is not None]
                 assert sent == words[: len(sent)]
-                if following.reader.turn.end.code is None:
+                if following.reader.stream.end.code is None:
                     assert sent == words
             following.task.cancel()
             following.reader.close()
@@ -269,7 +242,7 @@ class Turns(RuleBasedStateMachine):
             if not asked.turn_id or asked.is_deleted:
                 return
             async with asyncio.timeout(10):
-                status = await self.processes[process].engine.access.stop(asked.turn_id)
+                status = await self.processes[process].service.directory.stop(asked.turn_id)
             assert status == "stopped" or asked.is_over
             asked.is_over = True
 
@@ -278,7 +251,7 @@ class Turns(RuleBasedStateMachine):
     @rule(conversation_id=st.sampled_from(CONVERSATIONS), process=st.integers(0, 1))
     def delete(self, conversation_id: str, process: int) -> None:
         async def delete() -> None:
-            await self.processes[process].engine.eraser.delete_conversation(USER, conversation_id)
+            await self.processes[process].service.eraser.delete_conversation(USER, conversation_id)
             for asked in self.turns:
                 if asked.conversation_id == conversation_id:
                     asked.is_deleted = asked.is_over = True
@@ -296,7 +269,8 @@ class Turns(RuleBasedStateMachine):
                 # Time passes: its leases run out.
                 await self.redis.hset(keys.running(USER, asked.conversation_id), "lease_until", "1")
                 await self.redis.zadd(keys.running_turns(keys.shard_of(asked.turn_id)), {asked.turn_id: 1})
-            self.processes[number] = Process(self.redis, self.http)
+            await self.processes[number].stop()  # nothing is left that it could store
+            self.processes[number] = self.new_process()
             await self.processes[number].start()
             async with asyncio.timeout(10):
                 while await running_turns(self.redis) & {asked.turn_id for asked in lost}:

@@ -1,0 +1,207 @@
+"""The composition root: the only place that knows which object works with which."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+import httpx
+from redis.asyncio import Redis
+
+from app.llm.client import LLMClient, open_http_client
+from app.llm.deadlines import TimeLimits
+from app.observability.loop_lag import measured_loop_lag
+from app.observability.metrics import Metrics
+from app.observability.readiness import Prober
+from app.observability.tracing import Tracing
+from app.prompts.builder import PromptBuilder
+from app.security.authenticator import Authenticator, open_authenticator
+from app.settings import Settings
+from app.store.connection import RedisClient, open_redis
+from app.store.history import HistoryRepository
+from app.store.journal import TurnJournal
+from app.store.lease_index import LeaseIndex
+from app.store.leases import TurnLeases, UserLimits
+from app.store.owner_mailbox import OwnerMailbox
+from app.turns.admission import Admission
+from app.turns.background import running
+from app.turns.directory import TurnDirectory
+from app.turns.engine import TurnEngine
+from app.turns.eraser import ConversationEraser
+from app.turns.generation import Generation
+from app.turns.journal_writer import JournalWriter
+from app.turns.lease_renewal import LeaseRenewer
+from app.turns.local_turns import LocalTurns
+from app.turns.remote_turns import RemoteTurns
+from app.turns.settlement import Settlement
+from app.turns.sweeper import TurnSweeper
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """What routes and the server work with.
+
+    Attributes:
+        settings: The settings, with both URLs filled in.
+        engine: Starts turns, and drains them.
+        directory: Follows and stops turns, on whichever process they run.
+        eraser: Erases conversations and users.
+        history: Reads conversations.
+        authenticator: Finds a request's caller.
+        prober: Probes the backend and Redis.
+        metrics: The process's metrics.
+        reader_slots: One for each stream that the process may serve at once.
+    """
+
+    settings: Settings
+    engine: TurnEngine
+    directory: TurnDirectory
+    eraser: ConversationEraser
+    history: HistoryRepository
+    authenticator: Authenticator
+    prober: Prober
+    metrics: Metrics
+    reader_slots: anyio.Semaphore
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings,
+    *,
+    tracing: Tracing,
+    transport: httpx.AsyncBaseTransport | None = None,
+    redis: Redis | None = None,
+) -> AsyncIterator[Service]:
+    """Open everything that the service needs. It is closed in reverse order, once the turns are stored.
+
+    Args:
+        settings: With `llm_base_url` and `redis_url` set.
+        tracing: Makes spans; it is closed with the service.
+        transport: Replaces the transport that talks to the backend over the network.
+        redis: Replaces the client for `redis_url`; it is closed with the service.
+    """
+    limits = TimeLimits(
+        connect=settings.llm_connect_timeout_seconds,
+        first_token=settings.llm_first_token_timeout_seconds,
+        token_gap=settings.llm_token_gap_timeout_seconds,
+        total=settings.llm_total_timeout_seconds,
+    )
+    metrics = Metrics()
+    async with (
+        redis or open_redis(settings.redis_url) as store,
+        open_http_client(
+            base_url=settings.llm_base_url,
+            api_key=settings.llm_api_key.get_secret_value(),
+            limits=limits,
+            transport=transport,
+        ) as http,
+        aclosing(tracing),
+        open_authenticator(settings) as authenticator,
+        measured_loop_lag(metrics.loop_lag_seconds),
+        _open_turns(
+            settings,
+            store,
+            LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens),
+            authenticator=authenticator,
+            metrics=metrics,
+            tracing=tracing,
+        ) as service,
+    ):
+        yield service
+
+
+@asynccontextmanager
+async def _open_turns(
+    settings: Settings,
+    store: RedisClient,
+    llm: LLMClient,
+    *,
+    authenticator: Authenticator,
+    metrics: Metrics,
+    tracing: Tracing,
+) -> AsyncIterator[Service]:
+    """Compose the turn engine, and run its background loops; at the end, store the turns that still run."""
+    # Longer than an owner may try to store a turn: until then a closed turn is known to be closed.
+    closed_seconds = 2 * settings.resume_ttl_seconds + 60
+    lease_seconds = settings.turn_lease_seconds
+    history = HistoryRepository(store, closed_seconds=closed_seconds)
+    journal = TurnJournal(store, ttl_seconds=settings.resume_ttl_seconds)
+    owners = OwnerMailbox(store)
+    index = LeaseIndex(store)
+    leases = TurnLeases(
+        store,
+        index=index,
+        owner=owners.own_id,
+        # The rest of the time is for the sweep that finds an expired lease.
+        lease_seconds=lease_seconds * 2 / 3,
+        closed_seconds=closed_seconds,
+        history_ttl_seconds=settings.history_ttl_seconds,
+        history_max_messages=settings.history_max_messages,
+        limits=UserLimits(
+            at_once=settings.max_active_turns_per_user, per_minute=settings.rate_limit_turns_per_minute
+        ),
+    )
+    turns = LocalTurns()
+    writer = JournalWriter(journal)
+    remote = RemoteTurns(journal, owners)
+    settlement = Settlement(leases=leases, journal=journal, writer=writer, index=index, metrics=metrics)
+    sweeper = TurnSweeper(turns, index=index, settlement=settlement, lease_seconds=lease_seconds)
+    renewer = LeaseRenewer(
+        turns,
+        leases=leases,
+        owners=owners,
+        remote=remote,
+        grace_seconds=settings.resume_grace_seconds,
+        lease_seconds=lease_seconds,
+    )
+    directory = TurnDirectory(
+        turns, journal=journal, owners=owners, remote=remote, metrics=metrics, lease_seconds=lease_seconds
+    )
+    engine = TurnEngine(
+        turns,
+        admission=Admission(turns, leases=leases, journal=journal, settlement=settlement, sweeper=sweeper),
+        directory=directory,
+        history=history,
+        journal=journal,
+        new_generation=partial(
+            Generation,
+            llm=llm,
+            prompts=PromptBuilder(
+                llm.context_sizes,
+                system_prompt=None if settings.system_prompt == "none" else settings.system_prompt,
+                max_tokens=settings.llm_max_tokens,
+            ),
+            journal=journal,
+            writer=writer,
+            settlement=settlement,
+            metrics=metrics,
+            tracing=tracing,
+            on_readers_changed=renewer.renew_soon,
+            store_retry_seconds=settings.resume_ttl_seconds,
+        ),
+        max_active_turns=settings.max_active_turns,
+        status_wait_seconds=settings.llm_status_wait_seconds,
+    )
+    reader_slots = anyio.Semaphore(settings.max_readers)
+    metrics.watch(
+        active_turns=lambda: len(turns),
+        readers=lambda: settings.max_readers - reader_slots.value,
+        journal_lag_seconds=lambda: writer.lag_seconds,
+    )
+    background_loops = [writer.run, remote.run, renewer.run, renewer.listen, sweeper.run]
+    if not llm.context_sizes.is_configured:
+        background_loops.append(llm.context_sizes.watch)
+    async with running(background_loops):
+        yield Service(
+            settings=settings,
+            engine=engine,
+            directory=directory,
+            eraser=ConversationEraser(turns, history=history, journal=journal, index=index),
+            history=history,
+            authenticator=authenticator,
+            prober=Prober({"llm": llm.probe, "redis": history.probe}),
+            metrics=metrics,
+            reader_slots=reader_slots,
+        )
+        await engine.drain(0)
