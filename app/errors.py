@@ -1,4 +1,4 @@
-"""Every failure that a client can be told of, as a class with its contract's `code`.
+"""Every failure that a client can see, as a class with the contract's `code`.
 
 ServiceError
 ├── RequestError                 type invalid_request_error: the request has to change
@@ -19,7 +19,7 @@ ServiceError
 │   ├── MethodNotAllowed
 │   ├── ContextLengthExceeded
 │   └── UpstreamRejected
-├── AuthenticationError          type authentication_error: the credential does not do
+├── AuthenticationError          type authentication_error: the credential is missing, wrong or not sufficient
 │   ├── InvalidApiKey
 │   └── Forbidden
 ├── RateLimitError               type rate_limit_error: the same request may pass later
@@ -39,7 +39,7 @@ ServiceError
     ├── UpstreamTimeout
     └── UpstreamTruncated
 
-The HTTP status of each stands in `app.api.errors`: nothing below the API knows of HTTP.
+`app.api.errors` maps each class to an HTTP status: nothing below the API knows HTTP.
 """
 
 from typing import ClassVar, Literal, NamedTuple
@@ -48,13 +48,13 @@ ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit
 
 
 class Quota(NamedTuple):
-    """How many turns a user may start, in a window of time."""
+    """How many turns a user may start in a window of time."""
 
     limit: int
     window_seconds: int
     remaining: int
     reset_seconds: int
-    """Until the next window."""
+    """Seconds until the next window."""
 
 
 class ServiceError(Exception):
@@ -63,9 +63,9 @@ class ServiceError(Exception):
     Attributes:
         message: One sentence for a person. It holds no URL, key, message text or stack trace.
         param: The request's field that is at fault.
-        turn_id: The turn that is meant, where there is one.
-        retry_after: Whole seconds after which a retry makes sense, where somebody has said so.
-        quota: What the user may still ask for, where that is limited.
+        turn_id: The turn concerned, if there is one.
+        retry_after: Whole seconds after which a retry makes sense, if the backend or a limit says so.
+        quota: What the user may still start, if that is limited.
     """
 
     code: ClassVar[str]
@@ -110,17 +110,17 @@ class ValidationFailed(RequestError):
 
 class ModelNotAllowed(RequestError):
     code = "model_not_allowed"
-    default_message = "This model is not offered here."
+    default_message = "This service does not offer the model."
 
 
 class UnsupportedMediaType(RequestError):
     code = "unsupported_media_type"
-    default_message = "The body has to be sent with the header Content-Type: application/json."
+    default_message = "Send the body uncompressed, with the header Content-Type: application/json."
 
 
 class BodyTooLarge(RequestError):
     code = "body_too_large"
-    default_message = "The body is larger than this service takes."
+    default_message = "The body is larger than this service accepts."
 
 
 class RequestTimeout(RequestError):
@@ -150,22 +150,22 @@ class TurnExpired(RequestError):
 
 class ConversationBusy(RequestError):
     code = "conversation_busy"
-    default_message = "Another turn of this conversation is being answered."
+    default_message = "The conversation is busy: its last question is still being answered."
 
 
 class IdempotencyKeyReused(RequestError):
     code = "idempotency_key_reused"
-    default_message = "This Idempotency-Key was sent with another body before."
+    default_message = "This Idempotency-Key was already used with a different body."
 
 
 class InvalidLastEventId(RequestError):
     code = "invalid_last_event_id"
-    default_message = "The last event id is not one of this turn."
+    default_message = "The last event id does not belong to this turn."
 
 
 class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
-    default_message = "This path does not take this method; the header Allow names those that it takes."
+    default_message = "This path does not accept the method; see the Allow header."
 
 
 class ContextLengthExceeded(RequestError):
@@ -184,7 +184,7 @@ class AuthenticationError(ServiceError):
 
 class InvalidApiKey(AuthenticationError):
     code = "invalid_api_key"
-    default_message = "This service wants a valid key or token: Authorization: Bearer …"
+    default_message = "A valid API key or token is required: Authorization: Bearer …"
 
 
 class Forbidden(AuthenticationError):
@@ -198,17 +198,17 @@ class RateLimitError(ServiceError):
 
 class RateLimited(RateLimitError):
     code = "rate_limited"
-    default_message = "This user has started as many turns as a minute may have."
+    default_message = "The user has started as many turns as a minute allows."
 
 
 class TooManyTurns(RateLimitError):
     code = "too_many_turns"
-    default_message = "This user has as many turns running as there may be at once."
+    default_message = "The user has as many turns running as are allowed at once."
 
 
 class UpstreamRateLimited(RateLimitError):
     code = "upstream_rate_limited"
-    default_message = "The model's backend takes no more requests for now."
+    default_message = "The model's backend accepts no more requests for now."
 
 
 class ServerError(ServiceError):
@@ -217,7 +217,7 @@ class ServerError(ServiceError):
 
 class InternalError(ServerError):
     code = "internal_error"
-    default_message = "Something went wrong here; the request id finds it in the log."
+    default_message = "Internal error; find it in the log by its request id."
 
 
 class Draining(ServerError):
@@ -227,17 +227,17 @@ class Draining(ServerError):
 
 class Overloaded(ServerError):
     code = "overloaded"
-    default_message = "This process serves as many turns or readers as it may."
+    default_message = "This process serves as many turns or readers as it can."
 
 
 class GenerationLost(ServerError):
     code = "generation_lost"
-    default_message = "The process that generated the answer is gone; what it had written down is kept."
+    default_message = "The process that generated the answer is gone; the text stored before that is kept."
 
 
 class Interrupted(ServerError):
     code = "interrupted"
-    default_message = "The answer was interrupted; what had come is kept."
+    default_message = "The answer was interrupted; the text received before that is kept."
 
 
 class ConversationDeleted(ServerError):
@@ -247,12 +247,12 @@ class ConversationDeleted(ServerError):
 
 class HistoryUnavailable(ServerError):
     code = "history_unavailable"
-    default_message = "The conversation's store cannot be reached."
+    default_message = "The conversation store is unreachable."
 
 
 class UpstreamUnavailable(ServerError):
     code = "upstream_unavailable"
-    default_message = "The model's backend cannot be reached."
+    default_message = "The model's backend is unreachable."
 
 
 class UpstreamError(ServerError):
@@ -267,11 +267,11 @@ class UpstreamTimeout(ServerError):
 
 class UpstreamTruncated(ServerError):
     code = "upstream_truncated"
-    default_message = "The model's backend broke off before the answer was whole."
+    default_message = "The model's backend stopped before the answer was complete."
 
 
 def error_for(code: str, message: str | None = None, *, turn_id: str | None = None) -> ServiceError:
-    """The error of a code, as one that was kept is told again; a later release may keep others."""
+    """Make the error of a stored code. Codes of a later release become `internal_error`."""
     return _by_code(ServiceError).get(code, InternalError)(message, turn_id=turn_id)
 
 

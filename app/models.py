@@ -1,7 +1,6 @@
-"""The words that all layers share: messages, turns and what a request asks for."""
+"""The data that all layers share: messages, turns and requests."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -12,18 +11,8 @@ from app.errors import GenerationLost, ServiceError
 TurnStatus = Literal["complete", "stopped", "interrupted", "error"]
 
 
-def rfc3339(moment: datetime) -> str:
-    """A moment in UTC, to the millisecond, as RFC 3339 writes it."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def now_rfc3339() -> str:
-    """The time now."""
-    return rfc3339(datetime.now(UTC))
-
-
 class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
-    """A question as it is kept."""
+    """A question as it is stored."""
 
     content: str
     turn_id: str
@@ -31,7 +20,7 @@ class UserMessage(msgspec.Struct, frozen=True, tag_field="role", tag="user"):
 
 
 class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assistant"):
-    """An answer as it is kept: its text alone, and how it ended."""
+    """An answer as it is stored: its text alone, and how it ended."""
 
     content: str
     turn_id: str
@@ -47,7 +36,7 @@ Message = UserMessage | AssistantMessage
 
 
 class TurnEnd(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a turn ended; without a code it is whole, or was stopped by its user, and is stored."""
+    """How a turn ended. Without a code the answer is complete, or was stopped by its user, and is stored."""
 
     status: TurnStatus
     code: str | None = None
@@ -60,11 +49,11 @@ class TurnEnd(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 LOST = TurnEnd.from_error(GenerationLost(), "interrupted")
-"""The end of a turn whose owner is gone, or is its owner no more."""
+"""The end of a turn whose owner is gone, or has lost its lease."""
 
 
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose turn it is, what was asked, and when."""
+    """What identifies a turn: its user, its conversation, the question and when it was asked."""
 
     turn_id: str
     user_id: str
@@ -73,11 +62,11 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     created_at: str
     request: str = ""
-    """Digest of the Idempotency-Key that started it; empty: none did."""
+    """Digest of the Idempotency-Key that started the turn; empty if there was none."""
 
 
 class ActiveTurn(msgspec.Struct, frozen=True):
-    """The question of a conversation that is being answered."""
+    """The question of a conversation that is being answered now."""
 
     turn_id: str
     message: str
@@ -86,21 +75,21 @@ class ActiveTurn(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What a user asks for with one `POST /chat`, validated and with defaults filled in."""
+    """What a user asks for with one `POST /chat`: validated, with defaults filled in."""
 
     user_id: str
     conversation_id: str
     message: str
     model: str
     sampling: dict[str, Any] = field(default_factory=dict)
-    """The OpenAI parameters that are handed to the backend as they came."""
+    """OpenAI's sampling parameters, passed to the backend unchanged."""
     include_usage: bool = False
     """Whether the chunk that carries only usage is relayed."""
     may_interrupt: bool = False
-    """Whether a running turn of the conversation is stopped for this one, also where somebody reads it."""
+    """Whether to stop a running turn of the conversation for this one, even if it has a reader."""
     idempotency_key: str | None = None
 
     def fingerprint(self) -> str:
-        """The same for two requests that ask for the same."""
+        """Return a digest that is the same for two requests with the same content."""
         asked = msgspec.json.encode(self, order="sorted")
         return sha256(asked).hexdigest()

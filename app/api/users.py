@@ -13,7 +13,8 @@ from app import errors
 from app.api.dependencies import ConversationId, ServiceDep, UserId
 from app.api.errors import openapi_responses
 from app.api.schemas import ActiveTurnBody, ConversationList, ConversationPage, ConversationSummary
-from app.models import ActiveTurn, Message, rfc3339
+from app.clock import rfc3339
+from app.models import ActiveTurn, Message
 from app.store.faults import request_deadline
 
 router = APIRouter(

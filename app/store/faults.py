@@ -1,4 +1,4 @@
-"""Redis's failures as the one error that the service knows of it."""
+"""Redis's failures, translated into the one error that the service knows of Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ _REQUEST_SECONDS = 2.5
 
 @asynccontextmanager
 async def translated_redis_errors() -> AsyncIterator[None]:
-    """Raise HistoryUnavailable for whatever Redis, or the way to it, does wrong."""
+    """Raise HistoryUnavailable for every failure of Redis or of the connection to it."""
     try:
         yield
     except (RedisError, *AWAY_ERRORS) as error:
@@ -23,7 +23,7 @@ async def translated_redis_errors() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def request_deadline() -> AsyncIterator[None]:
-    """One deadline for all that a request does in Redis before it is answered."""
+    """Set one deadline for all Redis work that a request does before it is answered."""
     try:
         async with asyncio.timeout(_REQUEST_SECONDS):
             yield
@@ -32,5 +32,5 @@ async def request_deadline() -> AsyncIterator[None]:
 
 
 def is_unreachable(error: HistoryUnavailable) -> bool:
-    """Whether Redis did not answer; else it did, and refused."""
+    """Tell whether Redis did not answer; otherwise it answered with a refusal."""
     return isinstance(error.__cause__, AWAY_ERRORS)

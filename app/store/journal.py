@@ -1,9 +1,8 @@
-"""The journal of a turn: what its readers on other processes, and after its end, read.
+"""The journal of a turn: what readers on other processes read, and every reader after the turn's end.
 
-One STREAM a turn. An entry holds the events that came within some tens of milliseconds and has the number of
-the last of them as its id: what is written twice is there once, nothing is written after a gap, and a
-reader's cursor is the number of the last event that it has. The end has the greatest id there is, so that
-nothing can come after it.
+A journal is one STREAM. An entry holds the events of some tens of milliseconds; its id is the number of the
+last one. So a repeated write changes nothing, no entry follows a gap, and a reader's cursor is the number of
+the last event that it has. The terminal entry has the greatest id there is: Redis accepts nothing after it.
 """
 
 import asyncio
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from redis.exceptions import RedisError, ResponseError
 
+from app.clock import now
 from app.models import TurnEnd, TurnStatus
 from app.store import keys
 from app.store.cluster import ClusterClient
@@ -22,13 +22,13 @@ from app.store.faults import translated_redis_errors
 from app.store.script import Call, Script
 
 EXPIRED_SECONDS = 24 * 3600
-"""How long it is known that a turn was, once its events are gone."""
+"""How long a turn's record outlives its events."""
 _UNFINISHED_SECONDS = 24 * 3600
 _END_ID = f"{2**64 - 1}-{2**64 - 1}"
 _CREATED_ID = "0-1"
 _BEGUN_ID = "0-2"
 _REFUSED_IDS = ("equal or smaller than the target stream", "exhausted the last possible ID")
-"""What Redis says of an entry that comes after a later one, or after the end."""
+"""Redis's words for an entry whose id is below the newest one's, or that follows the terminal entry."""
 
 _POLL_SECONDS = 0.05
 
@@ -39,7 +39,7 @@ _decode_end = msgspec.json.Decoder(TurnEnd).decode
 
 
 class JournalRecord(NamedTuple):
-    """Whose turn it is, and how it ended."""
+    """Whose turn it is, and its status once it has ended."""
 
     user_id: str
     conversation_id: str
@@ -47,22 +47,27 @@ class JournalRecord(NamedTuple):
 
 
 class JournalSlice(NamedTuple):
-    """What was read: events in order, and the end where it has come."""
+    """A part of a journal.
+
+    Attributes:
+        events: In order.
+        end: How the turn ended; None if the terminal entry is not in this part.
+        is_committed: Whether the turn's HTTP 200 has been committed.
+    """
 
     events: list[bytes]
     end: TurnEnd | None
     is_committed: bool
-    """Whether the turn's status is out."""
 
 
 class JournalCursor(NamedTuple):
-    """How far a reader is: the number of its last event, and whether it knows that the status is out."""
+    """A reader's position: the number of its last event, and whether it knows of the status's commit."""
 
     last: int
     is_committed: bool
 
-    def cursor(self) -> str:
-        """The id of the last entry that it needs no more."""
+    def entry_id(self) -> str:
+        """Return the id of the last entry that the reader does not need any more."""
         if self.last:
             return f"{self.last}-0"
         return _BEGUN_ID if self.is_committed else _CREATED_ID
@@ -71,14 +76,14 @@ class JournalCursor(NamedTuple):
 class TurnJournal:
     """Writes and reads journals.
 
-    Every method raises HistoryUnavailable where Redis does not do its part in time.
+    Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 
     def __init__(self, redis: RedisClient, *, ttl_seconds: float) -> None:
-        """Use a client that somebody else closes.
+        """Use a client that its opener closes.
 
         Args:
-            redis: With answers as bytes.
+            redis: Returns bytes.
             ttl_seconds: How long after its end a turn can be followed.
         """
         self._redis = redis
@@ -89,7 +94,7 @@ class TurnJournal:
         self._erase = Script(redis, "erase_journal")
 
     async def create(self, turn_id: str, user_id: str, conversation_id: str, *, lease_until_ms: int) -> None:
-        """Begin a journal, and let those who look for lapsed leases find its turn."""
+        """Create a journal, and add its turn to the index of leases."""
         async with translated_redis_errors():
             await self._create(
                 keys=_keys(turn_id),
@@ -105,7 +110,7 @@ class TurnJournal:
             )
 
     async def discard(self, turn_id: str) -> None:
-        """Take a journal back, as if it had never been."""
+        """Remove a journal, as if it had never been created."""
         record, events, running_turns = _keys(turn_id)
         async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
             pipeline.delete(record, events)
@@ -113,13 +118,14 @@ class TurnJournal:
             await pipeline.execute()
 
     async def append(self, batches: Mapping[str, tuple[int, Sequence[bytes]]]) -> dict[str, int]:
-        """Write for many turns at once: to a turn's id the number of the last event, and the events.
+        """Append events to many journals in one round trip. Repeated events change nothing.
 
-        What was written already, and what comes after an end, changes nothing.
+        Args:
+            batches: By turn id, the number of the last event and the events.
 
         Returns:
-            To the ids of those turns whose events Redis did not refuse, up to which number nothing has to be
-            written any more. It may be one before the batch: then Redis has lost what came after it.
+            The number of the last event stored, by turn id. Turns whose events Redis refused are missing. A
+            number below the batch's first means that Redis has lost events.
         """
         async with translated_redis_errors():
             answers = await self._append.call_all(
@@ -136,7 +142,7 @@ class TurnJournal:
         }
 
     async def mark_committed(self, turn_id: str) -> None:
-        """Note that the turn's status is out: from now on its question is kept, whatever becomes of it."""
+        """Note that the HTTP 200 was committed: from now on the question is stored, however the turn ends."""
         async with translated_redis_errors():
             try:
                 await self._redis.xadd(keys.events(turn_id), {"begun": ""}, id=_BEGUN_ID, nomkstream=True)
@@ -145,11 +151,11 @@ class TurnJournal:
                     raise
 
     async def close(self, turn_id: str, end: TurnEnd, *, last: int = 0) -> int:
-        """Write the end, once; from now on the journal is kept for its time, and its turn runs no more.
+        """Write the terminal entry, once. The journal expires from now on, and the turn leaves the index.
 
         Returns:
-            `last`, the number of the last event; or a smaller one, where Redis has lost what came after it.
-            Then the journal stays open until that is written again.
+            `last`, the number of the last event. A smaller number means that Redis has lost the events after
+            it: the journal stays open until they are written again.
         """
         async with translated_redis_errors():
             written: int = await self._close(
@@ -167,7 +173,7 @@ class TurnJournal:
         return written
 
     async def erase(self, turn_ids: Sequence[str], end: TurnEnd) -> None:
-        """Erase what was written; who is reading is told so by the end."""
+        """Erase journals. Readers that follow one get this end."""
         args = (_END_ID, _encode(end), self._ttl_ms)
         async with translated_redis_errors():
             await self._erase.call_all(
@@ -175,7 +181,7 @@ class TurnJournal:
             )
 
     async def record(self, turn_id: str) -> JournalRecord | None:
-        """Whose turn it is; None: it is unknown, or long forgotten."""
+        """Return whose turn it is, or None if it is unknown."""
         async with translated_redis_errors():
             fields: list[Any] = await self._redis.hmget(
                 keys.record(turn_id), "user_id", "conversation_id", "status"
@@ -186,21 +192,21 @@ class TurnJournal:
         return JournalRecord(user_id.decode(), conversation_id.decode(), status and status.decode())
 
     async def read(self, turn_id: str) -> JournalSlice | None:
-        """All that is there; None: it is no longer kept."""
+        """Return the whole journal, or None if it is no longer kept."""
         async with translated_redis_errors():
             entries: Any = await self._redis.xrange(keys.events(turn_id))
         return _journalled(entries) if entries else None
 
-    async def tail(self, places: Mapping[str, JournalCursor], *, wait_ms: int) -> dict[str, JournalSlice]:
-        """What has come after each turn's place; waits for a first entry for up to `wait_ms`."""
+    async def tail(self, cursors: Mapping[str, JournalCursor], *, wait_ms: int) -> dict[str, JournalSlice]:
+        """Return what follows each cursor, by turn id; wait for a first entry for up to `wait_ms`."""
         read = self._poll if isinstance(self._redis, ClusterClient) else self._read_blocking
         async with translated_redis_errors():
             arrived = await read(
-                {keys.events(turn_id): place.cursor() for turn_id, place in places.items()}, wait_ms
+                {keys.events(turn_id): cursor.entry_id() for turn_id, cursor in cursors.items()}, wait_ms
             )
         return {
-            turn_id: _journalled(entries, have=place.last)
-            for turn_id, place in places.items()
+            turn_id: _journalled(entries, have=cursor.last)
+            for turn_id, cursor in cursors.items()
             if (entries := arrived.get(keys.events(turn_id)))
         }
 
@@ -210,14 +216,14 @@ class TurnJournal:
         return {key.decode(): entries for key, entries in answer or ()}
 
     async def _poll(self, cursors: Mapping[str, str], wait_ms: int) -> dict[str, _Entries]:
-        """As the journals are in several slots, for which no one command waits."""
-        until = asyncio.get_running_loop().time() + wait_ms / 1000
+        """Poll: a cluster keeps the journals in several slots, and no command waits for all of them."""
+        until = now() + wait_ms / 1000
         while True:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for key, cursor in cursors.items():
                     pipeline.xrange(key, min=f"({cursor}")
                 answers = await pipeline.execute(raise_on_error=False)
-            # A node that is away keeps nothing of the others back.
+            # An unreachable node does not hold back the entries of the others.
             answered = {
                 key: entries
                 for key, entries in zip(cursors, answers, strict=True)
@@ -226,12 +232,12 @@ class TurnJournal:
             if not answered:
                 raise answers[0]
             arrived = {key: entries for key, entries in answered.items() if entries}
-            if arrived or asyncio.get_running_loop().time() >= until:
+            if arrived or now() >= until:
                 return arrived
             await asyncio.sleep(_POLL_SECONDS)
 
     async def missing(self, turn_ids: Sequence[str]) -> list[str]:
-        """Those of the turns whose journals are gone, so that nothing can come of them."""
+        """Return those of the turns whose journals are gone."""
         async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
             for turn_id in turn_ids:
                 pipeline.exists(keys.events(turn_id))
@@ -244,9 +250,10 @@ def _keys(turn_id: str) -> list[str]:
 
 
 def _journalled(entries: _Entries, *, have: int = 0) -> JournalSlice:
-    """What the entries add to the events that a reader has.
+    """Return what the entries add to the `have` events that a reader has.
 
-    An entry may overlap the one before it: where a write's reply was lost, its events came again with more.
+    An entry may overlap the one before it: if the reply to a write was lost, its events were written again,
+    with later ones.
     """
     events: list[bytes] = []
     end = None

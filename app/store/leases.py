@@ -1,4 +1,4 @@
-"""The running turn of each conversation: who may write its end, and until when."""
+"""The leases of running turns: which process may end a conversation's turn, and until when."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,10 +17,10 @@ from app.store.lease_index import LeaseIndex
 from app.store.script import Call, Script
 
 REQUEST_TTL_SECONDS = 24 * 3600
-"""How long an Idempotency-Key stands for the turn that it started."""
+"""How long an Idempotency-Key leads to the turn that it started."""
 
 _FIRST_LEASE_MS = 3000
-"""Short: a start that Redis carries out when its caller has given up frees the conversation soon."""
+"""Short, so that a start that Redis executes after its caller has given up frees the conversation soon."""
 
 _log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
@@ -28,52 +28,52 @@ _decode_end = msgspec.json.Decoder(TurnEnd).decode
 
 
 class AdmissionResult(NamedTuple):
-    """What came of an attempt to start a turn; `turn_id` is the other turn, where there is one."""
+    """The outcome of an attempt to start a turn; `turn_id` is the other turn, if there is one."""
 
     outcome: Literal["started", "attached", "reused", "busy", "lapsed", "interrupting"]
     turn_id: str = ""
     lease_until_ms: int = 0
     quota: Quota | None = None
-    """What the user may still start, where that is limited."""
+    """What the user may still start; None if that is not limited."""
 
 
 class UserLimits(NamedTuple):
-    """How many turns a user may have, over all replicas; 0: any number."""
+    """How many turns a user may have, over all replicas; 0: no limit."""
 
     at_once: int
     per_minute: int
 
     def quota(self, started: int, left_ms: int) -> Quota | None:
-        """What is left of a minute in which so many turns were started, and which lasts so long yet."""
+        """Return what is left of the minute, given the turns started in it and the time until it ends."""
         if not self.per_minute:
             return None
         return Quota(self.per_minute, 60, self.per_minute - started, max(1, -(-left_ms // 1000)))
 
 
 class Lease(NamedTuple):
-    """What a renewal found."""
+    """What the renewal of a lease found."""
 
     outcome: Literal["held", "closed", "lost", "unknown"]
     stop: str = ""
-    """What the turn is asked to be stopped for; empty: it is not."""
+    """The reason why the turn is asked to stop; empty: it is not."""
     has_remote_reader: bool = False
     end: TurnEnd | None = None
-    """How somebody else closed it."""
+    """How another process closed the turn."""
 
 
 class CloseResult(NamedTuple):
-    """What came of an attempt to close a turn."""
+    """The outcome of an attempt to close a turn."""
 
     outcome: Literal["closed", "closed before", "alive", "lost"]
     end: TurnEnd | None = None
-    """How it was closed, by this attempt or an earlier one."""
+    """How the turn was closed, by this attempt or an earlier one."""
 
 
 class TurnLeases:
-    """Starts, keeps and closes the running turns of conversations.
+    """Acquires, renews and releases the leases of conversations' running turns.
 
-    A turn's id is its fencing token: whoever finds another in the key has lost the turn and writes nothing.
-    Every method raises HistoryUnavailable where Redis does not do its part in time.
+    A turn's id is its fencing token: an owner that finds another id in the key has lost the turn and writes
+    nothing. Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 
     def __init__(
@@ -88,17 +88,17 @@ class TurnLeases:
         history_max_messages: int,
         limits: UserLimits,
     ) -> None:
-        """Use a client that somebody else closes.
+        """Use a client that its opener closes.
 
         Args:
-            redis: With answers as bytes.
-            index: Where others look for turns whose leases have lapsed.
-            owner: The id of this process, by which others reach the owner of a turn.
-            lease_seconds: How long a turn stays its owner's without a renewal.
-            closed_seconds: For how long a turn is known to be closed, and is not closed again.
-            history_ttl_seconds: A conversation untouched for so long is forgotten; 0: never.
-            history_max_messages: Above it the oldest turns are dropped.
-            limits: Of one user.
+            redis: Returns bytes.
+            index: The index in which processes look for expired leases.
+            owner: The id of this process, by which other processes reach it.
+            lease_seconds: How long a lease lasts without a renewal.
+            closed_seconds: How long a closed turn is known to be closed, and is not closed again.
+            history_ttl_seconds: A conversation untouched for so long expires; 0: never.
+            history_max_messages: Above this number the oldest turns of a conversation are dropped.
+            limits: The limits of one user.
         """
         self._redis = redis
         self._index = index
@@ -113,38 +113,38 @@ class TurnLeases:
         self._finish = Script(redis, "finish_turn")
         self._abandon = Script(redis, "abandon_turn")
 
-    async def start(self, turn: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> AdmissionResult:
-        """Take the conversation for this turn, or say why not.
+    async def start(self, record: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> AdmissionResult:
+        """Acquire the conversation's lease for this turn, or report why that is impossible.
 
         A running turn that may be interrupted, or has no reader, is asked to stop; the caller tries again.
 
         Raises:
-            RateLimited: The user has started as many turns as this minute may have.
-            TooManyTurns: The user has as many running as there may be at once.
+            RateLimited: The user has started as many turns as a minute allows.
+            TooManyTurns: The user has as many turns running as are allowed at once.
         """
         async with translated_redis_errors():
             outcome, *rest = await self._start(
                 keys=[
-                    keys.running(turn.user_id, turn.conversation_id),
-                    keys.request(turn.user_id, turn.request),
-                    keys.conversations(turn.user_id),
-                    keys.active_turns(turn.user_id),
-                    keys.started_turns(turn.user_id),
+                    keys.running(record.user_id, record.conversation_id),
+                    keys.request(record.user_id, record.request),
+                    keys.conversations(record.user_id),
+                    keys.active_turns(record.user_id),
+                    keys.started_turns(record.user_id),
                 ],
                 args=[
-                    turn.turn_id,
+                    record.turn_id,
                     _FIRST_LEASE_MS,
-                    fingerprint if turn.request else "",
+                    fingerprint if record.request else "",
                     int(may_interrupt),
                     REQUEST_TTL_SECONDS,
-                    turn.conversation_id,
+                    record.conversation_id,
                     self._history_ttl_seconds,
                     keys.OWNER_CHANNELS,
                     self._limits.at_once,
                     self._limits.per_minute,
                     "owner",
                     self._owner,
-                    *_fields(turn),
+                    *_fields(record),
                 ],
             )
         if outcome == b"started":
@@ -159,11 +159,11 @@ class TurnLeases:
             raise TooManyTurns
         return AdmissionResult(outcome.decode(), *(part.decode() for part in rest))
 
-    async def find_request(self, turn: TurnRecord, *, fingerprint: str) -> AdmissionResult | None:
-        """What a request with this turn's Idempotency-Key has started before, if it has."""
+    async def find_request(self, record: TurnRecord, *, fingerprint: str) -> AdmissionResult | None:
+        """Return what a request with this Idempotency-Key has started before; None if nothing."""
         async with translated_redis_errors():
             found: list[Any] = await self._redis.hmget(
-                keys.request(turn.user_id, turn.request), "fingerprint", "turn_id"
+                keys.request(record.user_id, record.request), "fingerprint", "turn_id"
             )
         known, turn_id = found
         if known is None or turn_id is None:
@@ -171,13 +171,13 @@ class TurnLeases:
         return AdmissionResult("attached" if known.decode() == fingerprint else "reused", turn_id.decode())
 
     async def end_of(self, user_id: str, turn_id: str) -> TurnEnd | None:
-        """How a turn was closed, as long as that is known here."""
+        """Return how a turn was closed; None if it was not, or if that is no longer known."""
         async with translated_redis_errors():
             end = await self._redis.get(keys.closed(user_id, turn_id))
         return _decode_end(end) if end else None
 
     async def find(self, user_id: str, conversation_id: str) -> TurnRecord | None:
-        """The conversation's running turn, or one whose owner has died."""
+        """Return the conversation's running turn, whether or not its owner is alive."""
         async with translated_redis_errors():
             fields: Any = await self._redis.hgetall(keys.running(user_id, conversation_id))
         if b"turn_id" not in fields:
@@ -189,34 +189,34 @@ class TurnLeases:
         )
 
     async def renew(self, turns: Sequence[tuple[TurnRecord, bool]]) -> list[Lease]:
-        """Renew the leases of turns, each with whether its owner has a reader; all in one round trip."""
+        """Renew leases in one round trip. Each turn comes with whether its owner has a reader."""
         async with translated_redis_errors():
             answers = await self._renew.call_all(
                 [
                     Call(
                         [
-                            keys.running(turn.user_id, turn.conversation_id),
-                            keys.closed(turn.user_id, turn.turn_id),
-                            keys.active_turns(turn.user_id),
+                            keys.running(record.user_id, record.conversation_id),
+                            keys.closed(record.user_id, record.turn_id),
+                            keys.active_turns(record.user_id),
                         ],
-                        [turn.turn_id, self._lease_ms, int(has_reader)],
+                        [record.turn_id, self._lease_ms, int(has_reader)],
                     )
-                    for turn, has_reader in turns
+                    for record, has_reader in turns
                 ],
                 may_fail=True,
             )
         failures = [answer for answer in answers if isinstance(answer, RedisError)]
         if damaged := [failure for failure in failures if not isinstance(failure, AWAY_ERRORS)]:
             # One damaged key costs no other turn its lease.
-            _log.error("leases cannot be renewed", count=len(damaged), reason=str(damaged[0]))
+            _log.error("leases not renewed", count=len(damaged), reason=str(damaged[0]))
         elif failures and len(failures) == len(answers):
             raise HistoryUnavailable from failures[0]
-        # Where this fails, whoever finds a turn lapsed there looks at its lease before it closes it.
+        # If this fails, a sweeper that finds the turn still checks its lease before it closes the turn.
         with suppress(HistoryUnavailable):
             await self._index.note_renewed(
                 {
-                    turn.turn_id: int(answer[3])
-                    for (turn, _), answer in zip(turns, answers, strict=True)
+                    record.turn_id: int(answer[3])
+                    for (record, _), answer in zip(turns, answers, strict=True)
                     if not isinstance(answer, RedisError) and answer[0] == b"held"
                 }
             )
@@ -224,30 +224,30 @@ class TurnLeases:
 
     async def finish(
         self,
-        turn: TurnRecord,
+        record: TurnRecord,
         question: UserMessage,
         answer: AssistantMessage,
         end: TurnEnd,
         *,
         only_if_lapsed: bool = False,
     ) -> CloseResult:
-        """Append both messages and release the conversation, once: a turn that is closed stays as it is."""
+        """Append both messages and free the conversation, once: a closed turn stays as it is."""
         async with translated_redis_errors():
             outcome, *rest = await self._finish(
                 keys=[
-                    keys.running(turn.user_id, turn.conversation_id),
-                    keys.closed(turn.user_id, turn.turn_id),
-                    keys.messages(turn.user_id, turn.conversation_id),
-                    keys.conversations(turn.user_id),
-                    keys.recent_turns(turn.user_id, turn.conversation_id),
-                    keys.active_turns(turn.user_id),
+                    keys.running(record.user_id, record.conversation_id),
+                    keys.closed(record.user_id, record.turn_id),
+                    keys.messages(record.user_id, record.conversation_id),
+                    keys.conversations(record.user_id),
+                    keys.recent_turns(record.user_id, record.conversation_id),
+                    keys.active_turns(record.user_id),
                 ],
                 args=[
-                    turn.turn_id,
+                    record.turn_id,
                     _encode(end),
                     int(only_if_lapsed),
                     self._closed_seconds,
-                    turn.conversation_id,
+                    record.conversation_id,
                     self._history_max_messages,
                     self._history_ttl_seconds,
                     _encode(question),
@@ -257,19 +257,19 @@ class TurnLeases:
         return CloseResult(outcome.decode(), _decode_end(rest[0]) if rest else None)
 
     async def abandon(
-        self, turn: TurnRecord, *, only_if_lapsed: bool = False
+        self, record: TurnRecord, *, only_if_lapsed: bool = False
     ) -> Literal["alive", "read", "unread"]:
-        """Take a start back, as if it had never been; `read`: a reader elsewhere waits for the turn."""
+        """Undo a start; `read` means that a remote reader waits for the turn."""
         async with translated_redis_errors():
             outcome = await self._abandon(
                 keys=[
-                    keys.running(turn.user_id, turn.conversation_id),
-                    keys.request(turn.user_id, turn.request),
-                    keys.conversations(turn.user_id),
-                    keys.messages(turn.user_id, turn.conversation_id),
-                    keys.active_turns(turn.user_id),
+                    keys.running(record.user_id, record.conversation_id),
+                    keys.request(record.user_id, record.request),
+                    keys.conversations(record.user_id),
+                    keys.messages(record.user_id, record.conversation_id),
+                    keys.active_turns(record.user_id),
                 ],
-                args=[turn.turn_id, turn.conversation_id, int(only_if_lapsed)],
+                args=[record.turn_id, record.conversation_id, int(only_if_lapsed)],
             )
         found: Literal["alive", "read", "unread"] = outcome.decode()
         return found
@@ -278,10 +278,8 @@ class TurnLeases:
 _DESCRIBED = ("turn_id", "message", "model", "created_at", "request")
 
 
-def _fields(turn: TurnRecord) -> list[str]:
-    return [
-        part for name in ("message", "model", "created_at", "request") for part in (name, getattr(turn, name))
-    ]
+def _fields(record: TurnRecord) -> list[str]:
+    return [part for name in _DESCRIBED if name != "turn_id" for part in (name, getattr(record, name))]
 
 
 def _lease(answer: list[bytes] | RedisError) -> Lease:

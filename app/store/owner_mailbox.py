@@ -1,4 +1,4 @@
-"""What the owners of running turns are told by others: that somebody reads a turn, or wants it to stop."""
+"""Messages to the owners of running turns: another process reads a turn, or asks to stop it."""
 
 import secrets
 from collections.abc import AsyncGenerator, Sequence
@@ -11,7 +11,7 @@ from app.store.script import Call, Script
 
 
 class TurnAddress(NamedTuple):
-    """Where a running turn is found."""
+    """Where Redis keeps a running turn."""
 
     user_id: str
     conversation_id: str
@@ -19,21 +19,23 @@ class TurnAddress(NamedTuple):
 
 
 class OwnerMailbox:
-    """Reaches the owners of turns, and hears what this process is told as one.
+    """Sends messages to the owners of turns, and receives those for this process.
 
-    Every method raises HistoryUnavailable where Redis does not do its part in time.
+    Every method raises HistoryUnavailable if Redis does not do its part in time.
+
+    Attributes:
+        own_id: The id of this process as an owner.
     """
 
     def __init__(self, redis: RedisClient) -> None:
-        """Use a client that somebody else closes; its answers are bytes."""
+        """Use a client that returns bytes. Its opener closes it."""
         self.own_id = secrets.token_hex(8)
-        """Of this process."""
         self._redis = redis
         self._mark_reader = Script(redis, "mark_reader")
         self._stop = Script(redis, "stop_turn")
 
     async def mark_readers(self, turns: Sequence[TurnAddress], *, seconds: float) -> None:
-        """Tell the owners of turns that readers are here, for this long."""
+        """Tell the owners of these turns that readers are here, for this long."""
         async with translated_redis_errors():
             await self._mark_reader.call_all(
                 [
@@ -46,7 +48,7 @@ class OwnerMailbox:
             )
 
     async def stop(self, turn: TurnAddress, reason: Literal["stopped", "interrupted"]) -> None:
-        """Ask the turn's owner to stop it; the first to ask says what for."""
+        """Ask the turn's owner to stop it. The first request gives the reason."""
         async with translated_redis_errors():
             await self._stop(
                 keys=[keys.running(turn.user_id, turn.conversation_id)],
@@ -54,12 +56,12 @@ class OwnerMailbox:
             )
 
     async def notices(self) -> AsyncGenerator[str, None]:
-        """The ids of this process's turns of which others ask something now; a renewal tells what.
+        """Yield the ids of this process's turns that have a message. A renewal of the lease reads it.
 
-        A notice may be lost: whatever it was for is found by the next renewal.
+        A notice may be lost: the next renewal finds the message anyway.
         """
         async with translated_redis_errors(), self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await self._redis.initialize()  # of a cluster a node can only be chosen when its layout is known
+            await self._redis.initialize()  # a cluster's node can be chosen only when its layout is known
             await channel.subscribe(f"{keys.OWNER_CHANNELS}{self.own_id}")
             async for message in channel.listen():
                 yield message["data"].decode()

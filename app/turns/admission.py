@@ -6,6 +6,7 @@ from contextlib import suppress
 import msgspec
 import stamina
 
+from app.clock import now
 from app.errors import (
     ConversationBusy,
     HistoryUnavailable,
@@ -62,7 +63,6 @@ class Admission:
         Raises:
             ServiceError: Neither is possible now.
         """
-        now = asyncio.get_running_loop().time
         give_up = now() + _INTERRUPT_SECONDS
         while True:
             found = await self._try(record, question, refusal)

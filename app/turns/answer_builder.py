@@ -3,8 +3,9 @@
 from math import ceil
 from typing import Any
 
+from app.clock import now_rfc3339
 from app.llm.chunk import Chunk
-from app.models import AssistantMessage, TurnStatus, now_rfc3339
+from app.models import AssistantMessage, TurnStatus
 from app.prompts.estimates import text_tokens
 
 

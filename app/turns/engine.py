@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import anyio
 
+from app.clock import now_rfc3339
 from app.errors import (
     Draining,
     HistoryUnavailable,
@@ -18,7 +19,7 @@ from app.errors import (
     TurnNotFound,
     error_for,
 )
-from app.models import Question, TurnEnd, TurnRecord, now_rfc3339
+from app.models import Question, TurnEnd, TurnRecord
 from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal

@@ -1,16 +1,14 @@
 """The running part of a turn: it belongs to the service, not to the connection that asked for it."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 import anyio
-import msgspec
 import stamina
 import structlog
 
+from app.clock import now
 from app.errors import ContextLengthExceeded, HistoryUnavailable, InternalError, ServiceError, error_for
 from app.llm.chunk import Chunk
 from app.llm.client import LLMClient
@@ -22,6 +20,7 @@ from app.store.journal import TurnJournal
 from app.turns.answer_builder import AnswerBuilder
 from app.turns.journal_writer import JournalWriter
 from app.turns.settlement import Settlement
+from app.turns.stop_chunk import stop_chunk
 from app.turns.stream import TurnStream
 from app.turns.telemetry import TurnTelemetry
 
@@ -180,7 +179,7 @@ class Generation:
                 self.stream.close(end)
             # 3. Stopped by its user: clients expect a finish_reason before [DONE].
             case TurnEnd(status="stopped") if self._answer.finish_reason is None:
-                self._publish([_last_chunk(self._last_chunk, self.record)])
+                self._publish([stop_chunk(self._last_chunk, self.record)])
                 await self._store(end)
             # 4. Everything else is stored.
             case _:
@@ -188,7 +187,7 @@ class Generation:
 
     async def _ask(self) -> None:
         """Ask with the history that fits. If the backend finds it too long, ask with less, then without."""
-        began = asyncio.get_running_loop().time()
+        began = now()
         prompt = await self._prompts.build(self._question, self._history)
         for share in _SHARES_AFTER_REFUSALS:
             try:
@@ -283,25 +282,3 @@ class Generation:
     @property
     def _prompt_tokens(self) -> float:
         return self._prompt.tokens if self._prompt else 0
-
-
-class _ChunkHead(msgspec.Struct):
-    id: Any = None
-    model: Any = None
-    created: Any = None
-
-
-def _last_chunk(before: bytes, record: TurnRecord) -> bytes:
-    """Build the chunk that tells a client that its user has stopped the answer."""
-    head = _ChunkHead()
-    with suppress(ValueError, RecursionError):
-        head = msgspec.json.decode(before, type=_ChunkHead)
-    return msgspec.json.encode(
-        {
-            "id": head.id or f"chatcmpl-{record.turn_id}",
-            "object": "chat.completion.chunk",
-            "created": head.created or int(time.time()),
-            "model": head.model or record.model,
-            "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
-        }
-    )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from app.clock import now
 from app.errors import HistoryUnavailable
 from app.store.journal import TurnJournal
 from app.turns.background import repeat
@@ -31,14 +32,14 @@ class JournalWriter:
     @property
     def lag_seconds(self) -> float:
         """How long the oldest unwritten event has been waiting."""
-        now = _now()
-        return now - min(self._waiting.values(), default=now)
+        moment = now()
+        return moment - min(self._waiting.values(), default=moment)
 
     def note(self, stream: TurnStream) -> None:
         """Schedule the events that were just published in this stream."""
         if stream not in self._waiting:
             self._written.setdefault(stream, 0)
-            self._waiting[stream] = _now()
+            self._waiting[stream] = now()
             self._has_work.set()
 
     def forget(self, stream: TurnStream) -> None:
@@ -67,7 +68,7 @@ class JournalWriter:
     async def _collect_and_write(self) -> None:
         await self._has_work.wait()
         await asyncio.sleep(_INTERVAL_SECONDS)
-        latest = _now() - min(_SECONDS_PER_TURN * len(self._waiting), _MAX_SECONDS)
+        latest = now() - min(_SECONDS_PER_TURN * len(self._waiting), _MAX_SECONDS)
         due = [
             stream
             for stream, since in self._waiting.items()
@@ -105,7 +106,3 @@ class JournalWriter:
             if self._written[stream] < len(stream.events):
                 self.note(stream)
         return len(stored) == len(batches)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

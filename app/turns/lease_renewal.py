@@ -6,6 +6,7 @@ from contextlib import aclosing, suppress
 
 import structlog
 
+from app.clock import now
 from app.errors import HistoryUnavailable, Interrupted
 from app.models import LOST, TurnEnd
 from app.store.leases import Lease, TurnLeases
@@ -70,11 +71,11 @@ class LeaseRenewer:
 
     async def run(self) -> None:
         """Renew until cancelled."""
-        next_tick = next_renewal = _now()
+        next_tick = next_renewal = now()
         while True:
             await self._wait_until(next_tick)
             due, self._due = self._due, set()
-            is_tick, is_renewal = _now() >= next_tick, _now() >= next_renewal
+            is_tick, is_renewal = now() >= next_tick, now() >= next_renewal
             turn_ids = (
                 {generation.record.turn_id for generation in self._turns}
                 if is_renewal
@@ -85,15 +86,15 @@ class LeaseRenewer:
                 if is_tick:
                     await self._mark_readers()
                 if is_renewal:
-                    next_renewal = _now() + self._renewal_seconds
+                    next_renewal = now() + self._renewal_seconds
                 self._is_unreachable = False
             except HistoryUnavailable:
                 if not self._is_unreachable:
                     _log.warning("leases not renewed", reason="Redis is unreachable")
                 self._is_unreachable = True
-                next_renewal = _now()
+                next_renewal = now()
             if is_tick or self._is_unreachable:
-                next_tick = _now() + _TICK_SECONDS
+                next_tick = now() + _TICK_SECONDS
             self._interrupt_unread(turn_ids)
 
     async def listen(self) -> None:
@@ -137,7 +138,7 @@ class LeaseRenewer:
 
     def _unread_too_long(self) -> list[str]:
         """Return the turns whose grace is over, as far as this process knows."""
-        latest = _now() - self._grace_seconds
+        latest = now() - self._grace_seconds
         return [
             each.record.turn_id
             for each in self._turns
@@ -145,13 +146,16 @@ class LeaseRenewer:
         ]
 
     def _interrupt_unread(self, turn_ids: Iterable[str]) -> None:
-        now = _now()
+        moment = now()
         for generation in self._running(turn_ids):
             if not generation.stream.is_unread:
                 generation.unread_since = None
             elif generation.unread_since is None:
-                generation.unread_since = now
-            if generation.unread_since is not None and now - generation.unread_since >= self._grace_seconds:
+                generation.unread_since = moment
+            if (
+                generation.unread_since is not None
+                and moment - generation.unread_since >= self._grace_seconds
+            ):
                 generation.interrupt(STOPS["interrupted"])
 
 
@@ -167,7 +171,3 @@ def _apply(lease: Lease, generation: Generation) -> None:
             generation.on_lease_lost(lease.end)
         case "lost":
             generation.on_lease_lost(LOST)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -6,6 +6,7 @@ from collections.abc import Container
 import anyio
 import structlog
 
+from app.clock import now
 from app.errors import HistoryUnavailable
 from app.store.faults import is_unreachable
 from app.store.lease_index import LeaseIndex
@@ -47,7 +48,7 @@ class TurnSweeper:
         return (
             turn_id not in self._local
             and self._answered_since is not None
-            and _now() - self._answered_since >= self._lease_seconds
+            and now() - self._answered_since >= self._lease_seconds
         )
 
     async def run(self) -> None:
@@ -59,7 +60,7 @@ class TurnSweeper:
                 self._answered_since = None
             else:
                 if self._answered_since is None:
-                    self._answered_since = _now()
+                    self._answered_since = now()
             await asyncio.sleep(_INTERVAL_SECONDS)
 
     async def _sweep(self) -> None:
@@ -83,7 +84,3 @@ class TurnSweeper:
                     _log.exception("turn not settled", reason="its keys are damaged", turn_id=turn_id)
             except Exception:  # noqa: BLE001 - what is stored of a turn may have any shape
                 _log.exception("turn not settled", reason="defect", turn_id=turn_id)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import msgspec
 from redis.asyncio import Redis
 
-from app.models import AssistantMessage, Message, UserMessage, now_rfc3339
+from app.clock import now_rfc3339
+from app.models import AssistantMessage, Message, UserMessage
 from app.store import keys
 from benchmarks.answers import MODEL
 from benchmarks.effort import Effort, Values

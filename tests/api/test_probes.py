@@ -36,7 +36,7 @@ async def test_not_ready_without_the_backend_and_the_reason_has_no_address(
     body = response.json()
     assert (response.status_code, body["status"]) == (503, "not_ready")
     assert body["checks"]["llm"]["status"] == "down"
-    assert body["checks"]["llm"]["detail"] == "The model's backend cannot be reached."
+    assert body["checks"]["llm"]["detail"] == "The model's backend is unreachable."
     assert body["checks"]["redis"]["status"] == "up"
 
 
@@ -51,7 +51,7 @@ async def test_not_ready_without_redis(
     assert body["checks"]["redis"] == {
         "status": "down",
         "latency_ms": body["checks"]["redis"]["latency_ms"],
-        "detail": "The conversation's store cannot be reached.",
+        "detail": "The conversation store is unreachable.",
     }
 
 

@@ -1,16 +1,18 @@
--- Write the next events of a journal, unless they are there already, or it has ended or was erased.
+-- Append events to a journal, unless they are there already, or the journal has ended or was erased.
 -- KEYS: events
--- ARGV: number of the event before the first of them, number of the last, the events
--- Returns up to which number nothing has to be written: where Redis has lost some of it, as in a failover, this is
--- less than the number before the first.
-local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-if last then
-  local number = tonumber(string.match(last[1], '%d+'))
-  if number < tonumber(ARGV[1]) then
-    return number
+-- ARGV: number of the event before the first one, number of the last one, the events
+-- Returns the number of the last event that does not have to be written any more. It is smaller than the number
+-- before the first one if Redis has lost events, as in a failover.
+local events = KEYS[1]
+local before, last, packed = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local newest = redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
+if newest then
+  local stored = tonumber(string.match(newest[1], '%d+'))
+  if stored < before then
+    return stored
   end
-  if number < tonumber(ARGV[2]) then
-    redis.call('XADD', KEYS[1], ARGV[2] .. '-0', 'z', ARGV[3])
+  if stored < last then
+    redis.call('XADD', events, ARGV[2] .. '-0', 'z', packed)
   end
 end
-return tonumber(ARGV[2])
+return last

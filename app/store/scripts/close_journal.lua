@@ -1,18 +1,21 @@
--- Write a journal's end, once, and let it lapse from then on. One that was erased is not made again.
+-- Write a journal's terminal entry, once, and let the journal expire from then on. An erased one stays erased.
 -- KEYS: record, events, running turns
--- ARGV: turn id, the id of the end, the end, its status, ms to keep the events, ms to keep the record, number of the
---       last event that has to be there
--- Returns that number, or up to which one the journal is written where Redis has lost some of it; it stays open then.
-if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('HEXISTS', KEYS[1], 'status') == 0 then
-  local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-  local number = last and tonumber(string.match(last[1], '%d+'))
-  if number and number < tonumber(ARGV[7]) then
-    return number
+-- ARGV: turn id, id of the terminal entry, the end, its status, ms to keep the events, ms to keep the record,
+--       number of the last event that has to be there
+-- Returns that number. If Redis has lost events, returns the number of the last one it has, and writes nothing.
+local record, events, running_turns = KEYS[1], KEYS[2], KEYS[3]
+local turn_id, end_id, turn_end, status = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local events_ms, record_ms, last = ARGV[5], ARGV[6], tonumber(ARGV[7])
+if redis.call('EXISTS', record) == 1 and redis.call('HEXISTS', record, 'status') == 0 then
+  local newest = redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
+  local stored = newest and tonumber(string.match(newest[1], '%d+'))
+  if stored and stored < last then
+    return stored
   end
-  redis.call('HSET', KEYS[1], 'status', ARGV[4])
-  redis.call('PEXPIRE', KEYS[1], ARGV[6])
-  redis.call('XADD', KEYS[2], 'NOMKSTREAM', ARGV[2], 'end', ARGV[3])
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+  redis.call('HSET', record, 'status', status)
+  redis.call('PEXPIRE', record, record_ms)
+  redis.call('XADD', events, 'NOMKSTREAM', end_id, 'end', turn_end)
+  redis.call('PEXPIRE', events, events_ms)
 end
-redis.call('ZREM', KEYS[3], ARGV[1])
-return tonumber(ARGV[7])
+redis.call('ZREM', running_turns, turn_id)
+return last

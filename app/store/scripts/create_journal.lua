@@ -1,11 +1,14 @@
--- Begin a journal, once, however often it is repeated, and let those who look for lapsed leases find its turn.
+-- Create a journal, once, and put its turn into the index of leases.
 -- KEYS: record, events, running turns
--- ARGV: turn id, lease's end, id of the first entry, user, conversation, seconds to keep the record,
+-- ARGV: turn id, end of the lease in ms, id of the first entry, user, conversation, seconds to keep the record,
 --       seconds to keep the events
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], 'user_id', ARGV[4], 'conversation_id', ARGV[5])
-  redis.call('EXPIRE', KEYS[1], ARGV[6])
-  redis.call('XADD', KEYS[2], ARGV[3], 'created', '')
-  redis.call('EXPIRE', KEYS[2], ARGV[7])
-  redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+local record, events, running_turns = KEYS[1], KEYS[2], KEYS[3]
+local turn_id, lease_until, created_id, user_id, conversation_id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local record_seconds, events_seconds = ARGV[6], ARGV[7]
+if redis.call('EXISTS', record) == 0 then
+  redis.call('HSET', record, 'user_id', user_id, 'conversation_id', conversation_id)
+  redis.call('EXPIRE', record, record_seconds)
+  redis.call('XADD', events, created_id, 'created', '')
+  redis.call('EXPIRE', events, events_seconds)
+  redis.call('ZADD', running_turns, lease_until, turn_id)
 end
