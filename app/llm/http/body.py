@@ -1,0 +1,126 @@
+"""The body of a response that is still arriving."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+
+MAX_BUFFERED_BYTES = 64 * 1024
+"""How much arrives before the connection stops reading, while no consumer takes it."""
+
+
+class BodyStream(httpx.AsyncByteStream):
+    """Hands bytes to its one consumer, in the order in which they arrive.
+
+    A consumer either iterates, or passes a callable to `forward`. The connection's `data_received` calls it
+    directly: no queue, no future and no task switch stand between a read and its decoding.
+    """
+
+    def __init__(
+        self, *, pause: Callable[[], None], resume: Callable[[], None], close: Callable[[], None]
+    ) -> None:
+        """Start empty.
+
+        Args:
+            pause: Stops the connection's reads.
+            resume: Lets it read again.
+            close: Gives the connection back, or closes it if the body is not complete.
+        """
+        self._pause = pause
+        self._resume = resume
+        self._close = close
+        self._buffer: list[bytes] = []
+        self._size = 0
+        self._is_paused = False
+        self._is_complete = False
+        self._failure: Exception | None = None
+        self._consume: Callable[[bytes], bool] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def received(self, data: bytes) -> None:
+        """Take what one read of the connection brought."""
+        if self._consume is not None:
+            self._hand_on(data)
+            return
+        self._buffer.append(data)
+        self._size += len(data)
+        if self._size > MAX_BUFFERED_BYTES and not self._is_paused:
+            self._is_paused = True
+            self._pause()
+        self._wake()
+
+    def ended(self, failure: Exception | None = None) -> None:
+        """End the body: completely, or with a failure."""
+        if not self._is_complete and self._failure is None:
+            self._failure = failure
+            self._is_complete = failure is None
+            self._wake()
+
+    async def forward(self, consume: Callable[[bytes], bool]) -> None:
+        """Hand bytes to `consume` as they arrive, until it returns False or the body ends.
+
+        Raises:
+            httpx.TransportError: The connection failed before the body was complete.
+        """
+        self._consume = consume
+        try:
+            if data := self._take():
+                self._hand_on(data)
+            while self._wants_more() and not self._is_complete:
+                await self._wait()
+            self._raise_failure()
+        finally:
+            self._consume = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            if data := self._take():
+                yield data
+            elif self._is_complete:
+                return
+            else:
+                await self._wait()
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it if the body is not complete."""
+        self._close()
+
+    def _wants_more(self) -> bool:
+        return self._consume is not None
+
+    def _hand_on(self, data: bytes) -> None:
+        assert self._consume is not None  # the callers have looked
+        try:
+            wants_more = self._consume(data)
+        except Exception as error:  # noqa: BLE001 - raised again by `forward`, in the consumer's own task
+            self._failure = error
+            wants_more = False
+        if not wants_more:
+            self._consume = None
+            self._wake()
+
+    def _take(self) -> bytes:
+        data = b"".join(self._buffer)
+        self._buffer.clear()
+        self._size = 0
+        if self._is_paused:
+            self._is_paused = False
+            self._resume()
+        return data
+
+    async def _wait(self) -> None:
+        self._raise_failure()
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
