@@ -7,28 +7,12 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import FullJitterBackoff, NoBackoff
-from redis.exceptions import (
-    ClusterError,
-    MasterDownError,
-    ReadOnlyError,
-    RedisClusterException,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.redis_url import parse_redis_url
+from app.store.batching import BatchingRedis
 from app.store.cluster import ClusterClient
+from app.store.faults import CONNECTION_ERRORS
 from app.store.sentinel import MasterPool
-
-CONNECTION_ERRORS = (RedisConnectionError, RedisTimeoutError, OSError, RuntimeError)
-"""What the way to Redis does wrong. RuntimeError is what uvloop raises on a connection that was reset."""
-
-FAILOVER_ERRORS = (ReadOnlyError, MasterDownError, TryAgainError, ClusterError, RedisClusterException)
-"""What is said while no server has the keys, or another one."""
-
-AWAY_ERRORS = (*CONNECTION_ERRORS, *FAILOVER_ERRORS)
-"""What passes by itself: nothing that is kept is wrong."""
 
 RedisClient = Redis | ClusterClient
 
@@ -36,6 +20,8 @@ _POOL_TIMEOUT_SECONDS = 2.0
 _MAX_CONNECTIONS = 100
 _TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
 """In seconds."""
+_BATCHES = {"socket_timeout": None, "max_connections": 2}
+"""A batch has one deadline instead of a time-out for each reply."""
 
 
 @asynccontextmanager
@@ -53,7 +39,8 @@ async def open_redis(url: str) -> AsyncIterator[RedisClient]:
     match redis.kind:
         case "server":
             pool = BlockingConnectionPool(timeout=_POOL_TIMEOUT_SECONDS, **options)
-            async with Redis.from_pool(pool) as client:
+            batches = BlockingConnectionPool(timeout=_POOL_TIMEOUT_SECONDS, **{**options, **_BATCHES})
+            async with BatchingRedis(pool, batches=batches) as client:
                 yield client
         case "sentinel":
             # The next sentinel is asked soon enough without a retry.
@@ -62,7 +49,10 @@ async def open_redis(url: str) -> AsyncIterator[RedisClient]:
                 redis.hosts, sentinel_kwargs={**patience, **redis.sentinel_options}
             ) as sentinel:
                 pool = MasterPool(redis.master, sentinel, timeout=_POOL_TIMEOUT_SECONDS, **options)
-                async with Redis.from_pool(pool) as client:
+                batches = MasterPool(
+                    redis.master, sentinel, timeout=_POOL_TIMEOUT_SECONDS, **{**options, **_BATCHES}
+                )
+                async with BatchingRedis(pool, batches=batches) as client:
                     yield client
         case "cluster":
             async with ClusterClient(redis.hosts, pool_timeout=_POOL_TIMEOUT_SECONDS, **options) as client:

@@ -4,10 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    ClusterError,
+    MasterDownError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.errors import HistoryUnavailable
-from app.store.connection import AWAY_ERRORS
+
+CONNECTION_ERRORS = (RedisConnectionError, RedisTimeoutError, OSError, RuntimeError)
+"""Failures of a connection. RuntimeError is what uvloop raises on a connection that was reset."""
+FAILOVER_ERRORS = (ReadOnlyError, MasterDownError, TryAgainError, ClusterError, RedisClusterException)
+"""What servers answer while none of them has the keys, or another one."""
+UNREACHABLE_ERRORS = (*CONNECTION_ERRORS, *FAILOVER_ERRORS)
+"""What passes by itself: nothing that is stored is wrong."""
 
 _REQUEST_SECONDS = 2.5
 
@@ -17,7 +32,7 @@ async def translated_redis_errors() -> AsyncIterator[None]:
     """Raise HistoryUnavailable for every failure of Redis or of the connection to it."""
     try:
         yield
-    except (RedisError, *AWAY_ERRORS) as error:
+    except (RedisError, *UNREACHABLE_ERRORS) as error:
         raise HistoryUnavailable from error
 
 
@@ -33,4 +48,4 @@ async def request_deadline() -> AsyncIterator[None]:
 
 def is_unreachable(error: HistoryUnavailable) -> bool:
     """Tell whether Redis did not answer; otherwise it answered with a refusal."""
-    return isinstance(error.__cause__, AWAY_ERRORS)
+    return isinstance(error.__cause__, UNREACHABLE_ERRORS)

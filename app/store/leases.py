@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 from app.errors import HistoryUnavailable, Quota, RateLimited, TooManyTurns
 from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
-from app.store.connection import AWAY_ERRORS, RedisClient
-from app.store.faults import translated_redis_errors
+from app.store.connection import RedisClient
+from app.store.faults import UNREACHABLE_ERRORS, translated_redis_errors
 from app.store.lease_index import LeaseIndex
 from app.store.script import Call, Script
 
@@ -206,7 +206,7 @@ class TurnLeases:
                 may_fail=True,
             )
         failures = [answer for answer in answers if isinstance(answer, RedisError)]
-        if damaged := [failure for failure in failures if not isinstance(failure, AWAY_ERRORS)]:
+        if damaged := [failure for failure in failures if not isinstance(failure, UNREACHABLE_ERRORS)]:
             # One damaged key costs no other turn its lease.
             _log.error("leases not renewed", count=len(damaged), reason=str(damaged[0]))
         elif failures and len(failures) == len(answers):
