@@ -1,114 +1,36 @@
-"""The service's settings: environment variables, else `.env`, else the defaults below."""
+"""The service's settings: environment variables, otherwise `.env`, otherwise the defaults below."""
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.setting_types import (
+    MAX_SECONDS,
+    ApiKeys,
+    BackendUrl,
+    CommaSeparated,
+    HeaderName,
+    HeaderSecret,
+    Hosts,
+    HttpUrl,
+    JwtSecret,
+    Lower,
+    Origins,
+    ProxyUrl,
+    RedisUrlText,
+    Seconds,
+    SecondsOrNone,
+    harmless,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-from app.names import is_name
-from app.redis_url import parse_redis_url
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 
-_MAX_SECONDS = 7 * 86400
-_MIN_SECRET_BYTES = 32
-"""RFC 7518, 3.2: a key of HS256 is at least as long as its hash."""
-
 
 class SettingsError(Exception):
-    """A setting that does not parse. The text names the variable and what was expected, never its value."""
-
-
-def _comma_separated(value: Any) -> Any:
-    return (
-        tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
-    )
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError("expected a URL that begins with http:// or https:// and names a host")
-    return value
-
-
-def _backend_url(value: str) -> str:
-    parts = urlsplit(_http_url(value))
-    try:
-        (parts.hostname or "").encode("idna")
-    except UnicodeError:
-        raise ValueError("expected a host's name with labels of 1 to 63 characters") from None
-    if parts.username is not None:
-        raise ValueError("expected a URL without credentials; LLM_API_KEY is the place for a key")
-    return value.rstrip("/")
-
-
-def _redis_url(value: str) -> str:
-    parse_redis_url(value)
-    return value
-
-
-def _url(parse: Callable[[str], str]) -> AfterValidator:
-    def parse_if_set(value: str) -> str:
-        try:
-            return parse(value) if value else value
-        except ValueError as error:
-            # The standard library's words have a part of the URL, which may be a password.
-            expected = str(error) if str(error).startswith("expected") else "expected a valid URL"
-            raise ValueError(expected) from None
-
-    return AfterValidator(parse_if_set)
-
-
-def _api_key(value: str) -> str:
-    key, bound, user_id = value.partition("=")
-    if not re.fullmatch(r"[A-Za-z0-9._~-]{16,}", key):
-        raise ValueError("expected keys of 16 or more of A-Z a-z 0-9 . _ ~ -, comma-separated")
-    if bound and not is_name(user_id):
-        raise ValueError("expected key=user_id, or a key alone")
-    return value
-
-
-def _api_keys(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    keys = tuple(map(_api_key, _comma_separated(value)))
-    if not keys:  # whoever sets it does not want to let everybody in
-        raise ValueError("expected at least one key")
-    return keys
-
-
-def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(re.fullmatch(r"\*|https?://[^/\s]+", value) for value in values):
-        raise ValueError("expected origins such as https://app.example.com, without a path, or *")
-    return values
-
-
-def _secret(value: SecretStr) -> SecretStr:
-    if value.get_secret_value() and len(value.get_secret_value().strip().encode()) < _MIN_SECRET_BYTES:
-        raise ValueError(f"expected at least {_MIN_SECRET_BYTES} bytes")
-    return value
-
-
-CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
-Seconds = Annotated[float, Field(gt=0, le=_MAX_SECONDS)]
-SecondsOrNone = Annotated[float, Field(ge=0, le=_MAX_SECONDS)]
+    """A setting that does not parse. The text names the variable and what was expected, and no secret."""
 
 
 class Settings(BaseSettings):
@@ -123,43 +45,49 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    llm_base_url: Annotated[str, _url(_backend_url)] = ""
+    llm_base_url: BackendUrl = ""
     """OpenAI-compatible base URL, `/v1` included; unset: the embedded model."""
     llm_model: str = EMBEDDED_MODEL
-    """The model's name; required where LLM_BASE_URL is set."""
-    llm_api_key: SecretStr = SecretStr("")
+    """The model's name; required if LLM_BASE_URL is set."""
+    llm_api_key: HeaderSecret = SecretStr("")
     """Sent to the backend as a bearer token."""
+    llm_proxy: ProxyUrl = ""
+    """HTTP proxy between the service and the backend; unset: none, whatever HTTPS_PROXY says."""
     llm_allowed_models: CommaSeparated = ()
     """Further models that a request may name, comma-separated."""
-    llm_max_tokens: int = Field(1024, ge=1)
+    llm_max_tokens: int = Field(4096, ge=1)
     """Cap on the tokens that a turn may generate."""
     llm_context_tokens: int | None = Field(None, ge=1)
-    """The models' context window; unset: as the backend reports, else 4096."""
+    """The models' context window; unset: as the backend reports."""
     llm_status_wait_seconds: SecondsOrNone = 5
     """How long the HTTP status is held back for the backend's first event."""
     llm_connect_timeout_seconds: Seconds = 3
     """Deadline for a connection to the backend."""
-    llm_first_token_timeout_seconds: Seconds = 60
+    llm_first_token_timeout_seconds: Seconds = 120
     """Deadline for the first content."""
-    llm_token_gap_timeout_seconds: Seconds = 30
+    llm_token_gap_timeout_seconds: Seconds = 60
     """Deadline for the next content."""
-    llm_total_timeout_seconds: Seconds = 300
+    llm_total_timeout_seconds: Seconds = 600
     """Deadline for the whole answer."""
 
-    redis_url: Annotated[str, _url(_redis_url)] = ""
-    """Where conversations are kept; unset: the embedded store."""
+    redis_url: RedisUrlText = ""
+    """The Redis that keeps conversations; unset: the embedded store."""
     system_prompt: str = "You are a helpful assistant."
     """First message of every prompt, not stored; `none` sends none."""
     history_ttl_seconds: int = Field(2_592_000, ge=0, le=100 * 365 * 86400)
     """A conversation untouched for so long is forgotten; 0: never."""
     history_max_messages: int = Field(1000, ge=2)
     """Above it the oldest turns of a conversation are dropped."""
-    resume_grace_seconds: SecondsOrNone = 30
-    """A turn that nobody has read for so long is interrupted; 0: as soon as its last reader has gone."""
-    resume_ttl_seconds: Seconds = 300
+    history_max_bytes: int = Field(8_388_608, ge=1)
+    """Above it the oldest turns of a conversation are dropped."""
+    max_conversations_per_user: int = Field(1000, ge=1)
+    """Above it a user's new conversation is refused."""
+    resume_grace_seconds: SecondsOrNone = 300
+    """A turn without a reader for so long is interrupted; 0: as soon as its last reader has gone."""
+    resume_ttl_seconds: Seconds = 600
     """How long after its end a turn can be followed, and its owner tries to store it."""
-    turn_lease_seconds: float = Field(15, ge=3, le=_MAX_SECONDS)
-    """Within which the turn of a process that died is closed by another one."""
+    turn_lease_seconds: float = Field(15, ge=3, le=MAX_SECONDS)
+    """How soon another process closes the turns of one that died."""
 
     sse_ping_seconds: Seconds = 10
     """Longest silence on a stream; then a comment line goes out."""
@@ -171,30 +99,40 @@ class Settings(BaseSettings):
     """How many turns one process runs at once."""
     max_readers: int = Field(4000, ge=1)
     """How many streams one process serves at once."""
+    max_readers_per_user: int = Field(64, ge=1)
+    """How many streams of one user one process serves at once."""
     max_body_bytes: int = Field(262_144, ge=1)
-    """Largest request body."""
+    """Largest request body, outside of `/v1`."""
+    v1_max_body_bytes: int = Field(20_971_520, ge=1)
+    """Largest request body on `/v1`."""
     max_message_chars: int = Field(32_000, ge=1)
     """Longest message."""
 
-    api_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_api_keys)] = ()
-    """Who may call: `key`, or `key=user_id` for a key bound to a user, comma-separated; unset: anybody."""
-    jwt_secret: Annotated[SecretStr, AfterValidator(_secret)] = SecretStr("")
-    """Bearer JWTs are signed with it (HS256); `sub` is the user."""
-    jwt_jwks_url: Annotated[str, _url(_http_url)] = ""
-    """Where the public keys of the tokens' issuer are."""
+    api_keys: ApiKeys = ()
+    """Keys of clients: `key`, or `key=user_id` for a key bound to a user, comma-separated; unset: open."""
+    jwt_secret: JwtSecret = SecretStr("")
+    """Secret with which bearer JWTs are signed (HS256); `sub` is the user."""
+    jwt_jwks_url: HttpUrl = ""
+    """URL of the public keys of the tokens' issuer."""
     jwt_audience: str = ""
-    """That a token has to be for; unset: whichever."""
+    """Required `aud` claim; unset: any."""
     jwt_issuer: str = ""
-    """That a token has to be from; unset: whichever."""
+    """Required `iss` claim; unset: any."""
+    allow_anybody: bool = False
+    """Whether a service without keys or tokens may listen beyond loopback."""
+    trusted_user_header: HeaderName = ""
+    """Header in which a proxy names the user of a `/v1` request; unset: none is trusted."""
     metrics_need_key: bool = False
-    """Whether `/metrics` wants a key or token, too."""
+    """Whether `/metrics` requires a key or token, too."""
     docs_need_key: bool = False
-    """Whether `/docs` and `/openapi.json` want a key or token, too."""
-    rate_limit_turns_per_minute: int = Field(0, ge=0)
+    """Whether `/docs` and `/openapi.json` require a key or token, too."""
+    rate_limit_turns_per_minute: int = Field(60, ge=0)
     """How many turns a user may start in a minute, over all replicas; 0: any number."""
     max_active_turns_per_user: int = Field(4, ge=0)
     """How many turns of a user may run at once, over all replicas; 0: any number."""
-    cors_origins: Annotated[CommaSeparated, AfterValidator(_origins)] = ()
+    allowed_hosts: Hosts = ()
+    """Host names, beside `localhost` and IP addresses, that an open service answers to, comma-separated."""
+    cors_origins: Origins = ()
     """Origins whose pages may call from a browser, comma-separated; `*`: all."""
 
     app_host: str = "127.0.0.1"
@@ -202,28 +140,22 @@ class Settings(BaseSettings):
     app_port: int = Field(8000, ge=0, le=65535)
     """Port to listen on."""
     embedded_data_dir: Path = Path(".data")
-    """Where the embedded store keeps its append-only file."""
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
-    ] = "info"
+    """Folder of the embedded store's append-only file."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], Lower] = "info"
     """Least severity that is logged."""
-    otel_exporter_otlp_endpoint: Annotated[str, _url(_http_url)] = ""
-    """Where traces go, by OTLP over HTTP; unset: nowhere."""
-    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = "auto"
-    """`json`, `console`, or by whether a terminal is there."""
+    log_format: Annotated[Literal["auto", "json", "console"], Lower] = "auto"
+    """`json`, `console`, or `auto`: console on a terminal, JSON otherwise."""
+    otel_exporter_otlp_endpoint: HttpUrl = ""
+    """OTLP collector that traces are sent to over HTTP; unset: no tracing."""
 
     @model_validator(mode="before")
     @classmethod
     def _empty_is_unset(cls, values: Any) -> Any:
         # Not env_ignore_empty: an empty variable of the environment has to win over the same name in .env.
-        return {name: value for name, value in values.items() if value != ""}
-
-    @field_validator("llm_api_key")
-    @classmethod
-    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
-        if not re.fullmatch(r"[\x21-\x7e]*", value.get_secret_value()):
-            raise ValueError("expected visible ASCII characters")
-        return value
+        stripped = {
+            name: value.strip() if isinstance(value, str) else value for name, value in values.items()
+        }
+        return {name: value for name, value in stripped.items() if value != ""}
 
     @model_validator(mode="after")
     def _model_is_named(self) -> Self:
@@ -249,12 +181,12 @@ class Settings(BaseSettings):
 
     @property
     def is_open(self) -> bool:
-        """Whether anybody may call."""
+        """Whether neither keys nor tokens are configured."""
         return not (self.api_keys or self.jwt_secret.get_secret_value() or self.jwt_jwks_url)
 
     @property
     def users_by_key(self) -> dict[str, str | None]:
-        """To an API key the user that it is bound to, if it is."""
+        """The user that each API key is bound to, if any."""
         parts = (key.get_secret_value().partition("=") for key in self.api_keys)
         return {key: user_id or None for key, _, user_id in parts}
 
@@ -273,15 +205,16 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SettingsError(
-            "\n".join(_explain(detail) for detail in error.errors(include_input=False))
-        ) from None
+        raise SettingsError("\n".join(map(_explain, error.errors()))) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f".env: expected a readable UTF-8 file ({type(error).__name__})") from None
 
 
-def _explain(detail: Any) -> str:
-    text = str(detail["msg"]).removeprefix("Value error, ")
-    text = text.replace("Input should be", "expected", 1)
-    name = ".".join(str(part) for part in detail["loc"]).upper()
-    return f"{name}: {text}" if name else text
+def _explain(detail: ErrorDetails) -> str:
+    expected = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+    if not detail["loc"]:  # of several settings together; the text begins with their names
+        return expected
+    name = str(detail["loc"][0])
+    is_secret = "SecretStr" in repr(Settings.model_fields[name].annotation)
+    given = None if is_secret else harmless(detail["input"])
+    return f"{name.upper()}: {expected}" + (f", not {given!r}" if given else "")

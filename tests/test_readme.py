@@ -12,8 +12,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_every_variable_is_listed_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| (`[A-Z_`, ]+`) \|([^|]*)\|", README, re.MULTILINE))
-    listed = {name for names in rows for name in re.findall(r"[A-Z_]+", names)}
+    rows = dict(re.findall(r"^\| (`[A-Z0-9_`, ]+`) \|([^|]*)\|", README, re.MULTILINE))
+    listed = {name for names in rows for name in re.findall(r"[A-Z0-9_]+", names)}
     assert listed == {name.upper() for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
