@@ -51,6 +51,7 @@ async def start_service(stage: Stage) -> AsyncIterator[Server]:
             app_port=address.port,
             max_active_turns=MOST_STREAMS,
             max_readers=MOST_STREAMS,
+            rate_limit_turns_per_minute=0,
         ),
         folder=stage.folder,
         log=log,

@@ -128,6 +128,7 @@ async def _replica(folder: Path, weather: Weather) -> AsyncIterator[Replica]:
         llm_token_gap_timeout_seconds=5,
         redis_url=f"redis://127.0.0.1:{weather.store.port}/0",
         resume_grace_seconds=3,
+        rate_limit_turns_per_minute=0,
         resume_ttl_seconds=60,
         history_max_messages=100_000,
     ) as (service, client):
