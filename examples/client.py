@@ -1,6 +1,6 @@
-"""Asks, and prints the answer as it comes; wherever the line is cut it comes back for the rest.
+"""Asks a question and prints the answer as it arrives; after a cut it reconnects for the rest.
 
-Wants httpx: python examples/client.py "Hello"
+Needs httpx: python examples/client.py "Hello"
 """
 
 import json
@@ -15,9 +15,9 @@ import httpx
 
 
 def events(response: httpx.Response) -> Iterator[tuple[str, str]]:
-    """Give whole events only; what was cut off comes again."""
+    """Yield complete events only; an event that was cut off is sent again."""
     rest = b""
-    for part in response.iter_bytes():  # iter_lines would split within JSON, too, at U+2028
+    for part in response.iter_bytes():  # iter_lines would also split inside JSON, at U+2028
         *frames, rest = (rest + part).split(b"\n\n")
         for frame in frames:
             if not frame.startswith(b":"):
@@ -26,8 +26,8 @@ def events(response: httpx.Response) -> Iterator[tuple[str, str]]:
 
 
 def ask(client: httpx.Client, message: str) -> None:
-    """Print the text piece by piece, each once."""
-    # The same key each time: a question that is sent again is not asked again.
+    """Print each piece of the text once."""
+    # The same key for every attempt: a repeated request does not start a second answer.
     key = {"Idempotency-Key": uuid.uuid4().hex}
     body = {"user_id": "user123", "message": message}
     request: dict[str, Any] = {"method": "POST", "url": "/chat", "headers": key, "json": body}
@@ -46,12 +46,12 @@ def ask(client: httpx.Client, message: str) -> None:
                     place = f"/chat/{event_id.rpartition('-')[0]}"
                     request = {"method": "GET", "url": place, "headers": {"Last-Event-ID": event_id}}
         except httpx.TransportError as error:
-            print(f"{error!r}: coming back", file=sys.stderr)
+            print(f"{error!r}: reconnecting", file=sys.stderr)
         time.sleep(1)
 
 
 if __name__ == "__main__":
     url = os.environ.get("CHAT_URL", "http://localhost:8000")
-    # A ping comes at least every ten seconds, so a longer silence is a dead line.
+    # The service sends a ping at least every ten seconds, so a longer silence means a dead connection.
     with httpx.Client(base_url=url, timeout=30) as client:
         ask(client, sys.argv[1])

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks, and prints the chunks as they come, one a line; wherever the connection is cut it comes back for the rest.
-# Wants bash 4.4 or later, and curl:
+# Asks a question and prints the chunks as they arrive, one a line; after a cut it reconnects for the rest.
+# Needs bash 4.4 or later, and curl:
 #   examples/curl.sh '{"user_id": "user123", "message": "Hello"}'
 # The text alone: … | jq -j --unbuffered '.choices[0].delta.content // empty'
 set -euo pipefail
@@ -11,7 +11,7 @@ last_id=
 
 while true; do
   if [ -z "$last_id" ]; then
-    # The same key each time: a question that is sent again is not asked again.
+    # The same key for every attempt: a repeated request does not start a second answer.
     request=(-d "$question" -H "Content-Type: application/json" -H "Idempotency-Key: $key" "$url/chat")
   else
     request=(-H "Last-Event-ID: $last_id" "$url/chat/${last_id%-*}")
@@ -21,7 +21,7 @@ while true; do
     case $line in
       "id: "*) id=${line#id: } ;;
       "data: "*) data=${line#data: } ;;
-      "") # Only now the event is whole. A comment has no data.
+      "") # Only now the event is complete. A comment has no data.
         if [[ $id == *-end ]]; then
           [ "$data" = "[DONE]" ] && exit 0
           echo "$data" >&2
@@ -32,7 +32,7 @@ while true; do
         fi ;;
     esac
   done < <(curl -sSN --fail --retry 5 "${request[@]}")
-  # 22: refused, and not for the moment only, as those are what --retry is for.
+  # 22: refused for good; --retry has already repeated temporary refusals.
   wait $! || [ $? -ne 22 ] || exit 1
   sleep 1
 done

@@ -1,12 +1,12 @@
-// For pages. A browser's EventSource comes back by itself, with the id of the last event:
+// For pages. A browser's EventSource reconnects by itself and sends the id of the last event:
 //   import { ask } from "./eventsource.mjs";
 //   await ask("https://chat.example.com", { user_id: "user123", message: "Hello" }, (text) => output.append(text));
-// EventSource cannot send Authorization: where keys or tokens are configured, do as in node.mjs.
+// EventSource cannot send Authorization: if keys or tokens are configured, use fetch as in node.mjs.
 
 const TRIES = 30;
 
 export async function ask(url, question, onText) {
-  // It cannot POST either. So this starts the turn, and its stream is left as soon as the other one is there.
+  // EventSource cannot POST either: this request starts the turn, and is left as soon as EventSource is connected.
   const leaving = new AbortController();
   const started = await fetch(`${url}/chat`, {
     method: "POST",
@@ -26,13 +26,13 @@ export async function ask(url, question, onText) {
       source.onmessage = ({ data, lastEventId }) => {
         [lastId, tries] = [lastEventId, 0];
         if (!lastId.endsWith("-end")) return onText(JSON.parse(data).choices[0]?.delta.content ?? "");
-        source.close(); // else it would ask once more, and be told so with a 204
+        source.close(); // otherwise it would reconnect once more and get a 204
         return data === "[DONE]" ? resolve() : reject(new Error(JSON.parse(data).error.message));
       };
       source.onerror = () => {
-        // After a cut it comes back by itself; after an error status, such as a proxy's 502, it does not.
+        // After a cut it reconnects by itself; after an error status, such as a proxy's 502, it does not.
         if (source.readyState !== EventSource.CLOSED) return;
-        if (++tries === TRIES) reject(new Error("the answer cannot be followed any more"));
+        if (++tries === TRIES) reject(new Error("the stream cannot be resumed"));
         else setTimeout(follow, 1000);
       };
     }

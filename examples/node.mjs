@@ -1,10 +1,10 @@
-// Asks, and prints the answer as it comes; wherever the line is cut it comes back for the rest.
-// Wants Node 20 or later: node examples/node.mjs "Hello"
+// Asks a question and prints the answer as it arrives; after a cut it reconnects for the rest.
+// Needs Node 20 or later: node examples/node.mjs "Hello"
 import { setTimeout as sleep } from "node:timers/promises";
 
 const url = process.env.CHAT_URL ?? "http://localhost:8000";
 
-// Whole events only; what was cut off comes again.
+// Yields complete events only; an event that was cut off is sent again.
 async function* events(response) {
   let rest = "";
   for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
@@ -17,10 +17,10 @@ async function* events(response) {
   }
 }
 
-// Prints the text piece by piece, each once.
+// Prints each piece of the text once.
 async function ask(message) {
   let place = `${url}/chat`;
-  // The same key each time: a question that is sent again is not asked again.
+  // The same key for every attempt: a repeated request does not start a second answer.
   const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() };
   let request = { method: "POST", headers, body: JSON.stringify({ user_id: "user123", message }) };
   for (;;) {
@@ -35,8 +35,8 @@ async function ask(message) {
         request = { headers: { "Last-Event-ID": id } };
       }
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // what fetch throws for a line that is cut
-      console.error(`${error.message}: coming back`);
+      if (!(error instanceof TypeError)) throw error; // fetch throws a TypeError if the connection is cut
+      console.error(`${error.message}: reconnecting`);
     }
     await sleep(1000);
   }

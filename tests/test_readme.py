@@ -9,10 +9,11 @@ from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs/settings.md").read_text()
 
 
-def test_every_variable_is_listed_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| (`[A-Z0-9_`, ]+`) \|([^|]*)\|", README, re.MULTILINE))
+def test_every_setting_is_listed_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| (`[A-Z0-9_`, ]+`) \|([^|]*)\|", SETTINGS, re.MULTILINE))
     listed = {name for names in rows for name in re.findall(r"[A-Z0-9_]+", names)}
     assert listed == {name.upper() for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
@@ -21,9 +22,11 @@ def test_every_variable_is_listed_with_its_default() -> None:
             assert f"`{field.default:g}`" in row or f"`{field.default}`" in row, name
 
 
-def test_every_make_target_that_it_names_exists() -> None:
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *map(str, Path("docs").glob("*.md"))])
+def test_every_make_target_that_a_page_names_exists(page: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"^ +make ([a-z-]+)", README, re.MULTILINE)) <= targets
+    named = re.findall(r"(?:^ +|`|sudo )make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE)
+    assert set(named) <= targets
 
 
 @pytest.mark.parametrize("profile", ["vllm", "ollama"])

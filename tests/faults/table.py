@@ -9,15 +9,20 @@ from tests.faults.fault import Fault
 PATH = Path(__file__).parents[2] / "docs" / "faults.md"
 
 _INTRODUCTION = """\
-# Faults, and what comes of them
+# Faults
 
-Each row is a case of `tests/faults`, which makes the fault happen over real sockets and holds what the row
-says; and that meanwhile another user's stream gets every token and its end, that the conversation takes the
-next turn, and that no task, descriptor or key is left over. `make faults` writes this page; the seconds are
-those of the run that wrote it, from the fault or the request to the client's end.
+This page lists every fault that the tests inject, what the client sees, and what is stored.
 
-What a client sees is a status and a code, or the text that was streamed and the stream's end. An answer is
-stored with its status, and its question with it.
+Each row is a case of `tests/faults`. The suite injects the fault over real sockets and checks the row. Each case also checks that
+
+- another user's stream gets every token and its end meanwhile;
+- the conversation accepts the next turn;
+- no task, descriptor or key is left over.
+
+`make faults` regenerates this page. The seconds are those of that run, from the fault or the request to the client's end.
+
+What a client sees is a status and a code, or the text that was streamed and the end of the stream. An answer is stored with its
+status, and with its question.
 """
 _TITLES = {"backend": "The backend", "store": "The store", "client": "The client"}
 _HEAD = """\
