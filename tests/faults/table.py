@@ -13,16 +13,18 @@ _INTRODUCTION = """\
 
 This page lists every fault that the tests inject, what the client sees, and what is stored.
 
-Each row is a case of `tests/faults`. The suite injects the fault over real sockets and checks the row. Each case also checks that
+Each row is a case of `tests/faults`. The suite injects the fault over real sockets and checks the row. It
+also checks that
 
 - another user's stream gets every token and its end meanwhile;
 - the conversation accepts the next turn;
 - no task, descriptor or key is left over.
 
-`make faults` regenerates this page. The seconds are those of that run, from the fault or the request to the client's end.
+`make faults` regenerates this page. The seconds are those of that run, from the fault or the request to the
+client's end.
 
-What a client sees is a status and a code, or the text that was streamed and the end of the stream. An answer is stored with its
-status, and with its question.
+What a client sees is a status and a code, or the text that was streamed and the end of the stream. An answer
+is stored with its status, and with its question.
 """
 _TITLES = {"backend": "The backend", "store": "The store", "client": "The client"}
 _HEAD = """\
