@@ -81,7 +81,7 @@ def test_every_test_that_a_page_names_is_there_once(page: str) -> None:
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
     names = {path.name for folder in ("app", "tests/support") for path in (ROOT / folder).rglob("*.*")}
     for name in code(page):
-        is_file = re.fullmatch(r"[\w./-]+\.(py|lua|md|service|yaml)", name)
+        is_file = re.fullmatch(r"[\w./-]+\.(py|lua|md|yaml)|[\w-]+/[\w./-]+\.service", name)
         if is_file and ("/" in name or page in DEVELOPERS) and not name.startswith(("/", "mine/", ".")):
             near = (ROOT / name, ROOT / "docs" / name, ROOT / "deploy/kubernetes" / name)
             assert any(path.exists() for path in near) or name in names, name
