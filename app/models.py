@@ -1,5 +1,7 @@
 """The data that all layers share: messages, turns and requests."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -7,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from app.errors import GenerationLost, ServiceError
+from app.usage import sanitised_usage
 
 TurnStatus = Literal["complete", "stopped", "interrupted", "error"]
 
@@ -29,10 +32,33 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag_field="role", tag="assis
     model: str
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
+    """Within the bounds of `sanitised_usage`, also if an older release has stored more."""
     usage_estimated: bool = False
+
+    def __post_init__(self) -> None:
+        """Sanitise the usage, of a new message and of a stored one."""
+        msgspec.structs.force_setattr(self, "usage", sanitised_usage(self.usage))
 
 
 Message = UserMessage | AssistantMessage
+
+_MAX_DIGITS = 20
+_decode: Callable[[bytes | str], Message] = msgspec.json.Decoder[Message](Message).decode
+
+
+def decode_message(element: bytes | str) -> Message:
+    """Read a stored message. A usage that is not even JSON for a browser costs the usage, not the message.
+
+    Raises:
+        ValueError, RecursionError: It is no message.
+    """
+    try:
+        return _decode(element)
+    except ValueError:
+        fields: Any = json.loads(element, parse_int=lambda digits: int(digits[:_MAX_DIGITS]))
+        if not isinstance(fields, dict):
+            raise
+        return _decode(msgspec.json.encode({**fields, "usage": sanitised_usage(fields.get("usage"))}))
 
 
 class TurnEnd(msgspec.Struct, frozen=True, omit_defaults=True):

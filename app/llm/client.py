@@ -134,7 +134,7 @@ class LLMClient:
             except AttemptFailed as last:
                 raise last.failure from last.__cause__
             try:
-                await read_completion_stream(response, deadlines, on_chunks)
+                await read_completion_stream(response, deadlines, on_chunks, max_tokens=request.max_tokens)
             finally:
                 await _close(response)
 

@@ -1,74 +1,109 @@
-"""Reads the body of a completion stream: what is a chunk, what is the end, is the answer whole."""
+"""Reads the body of a completion stream: what is a chunk, what is the end, whether the answer is whole."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import httpx
+import structlog
 
-from app.errors import UpstreamError, UpstreamTruncated
-from app.llm.chunk import Chunk, parse_chunk
+from app.errors import ContextLengthExceeded, ServiceError, UpstreamError, UpstreamTruncated
+from app.llm.chunk import Chunk, NoChunk, ReportedFailure, parse_chunk
 from app.llm.deadlines import Deadlines
 from app.llm.decoder import Event, EventStreamDecoder, LineTooLong
-from app.llm.failures import TRANSPORT_ERRORS
+from app.llm.failures import TRANSPORT_ERRORS, read_rejection
+from app.llm.finish import is_failure, is_finish, printable
 
 _DONE = b"[DONE]"
 _END_SECONDS = 0.05
+_FLOOD_BYTES = 8 * 1024
+"""A read of this size has not come from a model, which makes a token at a time."""
+_SPARE_EVENTS, _EVENTS_PER_TOKEN = 8 * 1024, 4
+_SPARE_BYTES, _BYTES_PER_TOKEN = 2 * 1024 * 1024, 2 * 1024
+"""The most that is read of one answer. Recorded streams take up to 2 events, and 700 bytes, for a token."""
+
+_MAX_WORDS_CHARS = 300
+_UNFIT = re.compile(r"<[a-z!/]|Traceback|[\x00-\x08\x0e-\x1f\x7f]", re.IGNORECASE)
+
+_log = structlog.get_logger()
 
 
 async def read_completion_stream(
-    response: httpx.Response, deadlines: Deadlines, on_chunks: Callable[[list[Chunk]], None]
+    response: httpx.Response,
+    deadlines: Deadlines,
+    on_chunks: Callable[[list[Chunk]], None],
+    *,
+    max_tokens: int,
 ) -> None:
     """Hand on the answer's chunks; those that arrive in one read come in one list.
 
-    An answer is whole once a `finish_reason` has come: `[DONE]` alone proves nothing, and is not needed.
+    An answer is whole when its stream ends after a finish reason that is known. Content that comes after one
+    proves that it was none. `[DONE]` alone proves nothing, and is not needed.
+
+    Args:
+        response: The response, whose body has not been read.
+        deadlines: Learns of content, and of the finish.
+        on_chunks: Takes the chunks.
+        max_tokens: The number of tokens that the backend was asked for: what is read is in proportion to it.
 
     Raises:
+        ContextLengthExceeded: The backend reported before its first chunk that the prompt is too long.
         UpstreamError: A failure that the backend reported, or something that is no completion stream.
         UpstreamTruncated: The stream ended before the answer was whole.
     """
-    answer = _Answer(deadlines)
-    parts = _received(response)
-    with suppress(*TRANSPORT_ERRORS):
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise UpstreamError("The model's backend compressed its answer, which it was not asked for.")
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    answer = _Answer(deadlines, max_tokens)
+    parts = aiter(response.stream)  # past the layers of httpx that decode a body: there is nothing to decode
+    try:
         async for received in parts:
             if chunks := answer.feed(received):
                 on_chunks(chunks)
-            if answer.failure is not None:
-                raise answer.failure
             if answer.is_over:
-                await _read_to_the_end(parts)
                 break
-    if not answer.is_whole:
-        raise UpstreamTruncated if answer.has_begun else UpstreamError("The model's backend sent no answer.")
-
-
-def _received(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as it arrives; past the layers of httpx that decode it, where there is nothing to decode."""
-    if "Content-Encoding" in response.headers or not isinstance(response.stream, httpx.AsyncByteStream):
-        return response.aiter_bytes()
-    return aiter(response.stream)
+            if len(received) >= _FLOOD_BYTES:
+                await asyncio.sleep(0)  # a read of what is buffered already does not give way to other tasks
+        else:
+            if chunks := answer.end():
+                on_chunks(chunks)
+    except TRANSPORT_ERRORS:
+        answer.is_torn = True
+    answer.raise_unless_whole()
+    if answer.is_over:
+        await _read_to_the_end(parts)
 
 
 async def _read_to_the_end(parts: AsyncIterator[bytes]) -> None:
-    """Take what ends the response, so that its connection can serve the next request."""
+    """Read what ends the response, so that its connection can serve the next request."""
     with suppress(TimeoutError, *TRANSPORT_ERRORS):
         async with asyncio.timeout(_END_SECONDS):
-            async for _ in parts:
-                pass
+            async for received in parts:
+                if len(received) >= _FLOOD_BYTES:
+                    break
 
 
 class _Answer:
-    def __init__(self, deadlines: Deadlines) -> None:
+    """The state of one answer: whether it has begun, is over and is whole."""
+
+    def __init__(self, deadlines: Deadlines, max_tokens: int) -> None:
         self._deadlines = deadlines
         self._decoder = EventStreamDecoder()
         self._now = asyncio.get_running_loop().time
-        self.has_begun = False
-        self.is_whole = False
+        self._bytes_left = _SPARE_BYTES + _BYTES_PER_TOKEN * max_tokens
+        self._events_left = _SPARE_EVENTS + _EVENTS_PER_TOKEN * max_tokens
+        self._has_begun = False
+        self._finish_reason: str | None = None
+        self._was_disproved = False
+        """Whether content has come after a finish reason: the next one proves as little."""
+        self._failure: ServiceError | None = None
         self.is_over = False
-        self.failure: UpstreamError | None = None
+        self.is_torn = False
+        """Whether the connection broke before the body's end."""
 
     def feed(self, received: bytes) -> list[Chunk]:
-        """The chunks up to the first failure, which is kept: what came before it is still relayed."""
+        """Return the chunks up to the end or the first failure; what came before a failure is relayed."""
         chunks: list[Chunk] = []
         try:
             for event in self._decoder.feed(received):
@@ -76,28 +111,113 @@ class _Answer:
                     self.is_over = True
                     break
                 if event.data and event.type != b"ping":
-                    chunks.append(self._chunk(event))
+                    self._read(event, chunks)
         except LineTooLong:
             self._fail(UpstreamError("The model's backend sent a line that is too long."))
-        except UpstreamError as error:
-            self._fail(error)
+        except ServiceError as failure:
+            self._fail(failure)
+        self._bytes_left -= len(received)
+        self._events_left -= len(chunks)
+        if self._bytes_left < 0 or self._events_left < 0:
+            self._fail(UpstreamError("The model's backend sent more than an answer of this length takes."))
         return chunks
 
-    def _fail(self, failure: UpstreamError) -> None:
-        """What comes after a whole answer cannot spoil it."""
-        if self.is_whole:
-            self.is_over = True
-        else:
-            self.failure = failure
+    def end(self) -> list[Chunk]:
+        """Return the last chunk if only the blank line is missing after it; the body has ended cleanly."""
+        chunks: list[Chunk] = []
+        try:
+            event = self._decoder.end()
+            if event is not None and event.data.strip() not in (b"", _DONE) and event.type != b"ping":
+                self._read(event, chunks)
+        except (NoChunk, LineTooLong):
+            pass  # the rest of an event that was cut off
+        except ServiceError as failure:
+            self._fail(failure)
+        return chunks
 
-    def _chunk(self, event: Event) -> Chunk:
+    def raise_unless_whole(self) -> None:
+        """Tell at the end of the stream why the answer is not whole."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._has_begun:
+            raise UpstreamError("The model's backend sent no answer.")
+        reason = self._finish_reason
+        if reason is None or (self.is_torn and self._was_disproved):
+            raise UpstreamTruncated
+        if not is_finish(reason):
+            _log.warning("unknown finish reason", finish_reason=printable(reason))
+            raise UpstreamTruncated(
+                f"The model's backend ended the answer for a reason that is not known: {printable(reason)}."
+            )
+
+    @property
+    def _is_certainly_whole(self) -> bool:
+        return self._finish_reason is not None and not self._was_disproved and is_finish(self._finish_reason)
+
+    def _fail(self, failure: ServiceError) -> None:
+        """Stop reading. What comes after a whole answer cannot spoil it."""
+        self.is_over = True
+        if self._failure is None and not self._is_certainly_whole:
+            self._failure = failure
+
+    def _read(self, event: Event, chunks: list[Chunk]) -> None:
         if event.type == b"error":
-            raise UpstreamError
-        chunk = parse_chunk(event.data)
-        self.has_begun = self.has_begun or not chunk.is_usage_only
+            raise self._reported(event.data)
+        try:
+            chunk = parse_chunk(event.data)
+        except ReportedFailure:
+            raise self._reported(event.data) from None
+        if chunk.finish_reason is not None:
+            self._read_finish(chunk, chunk.finish_reason, chunks)
+            return
+        chunks.append(chunk)
         if chunk.has_content:
+            self._has_begun = True
+            if self._finish_reason is not None:
+                self._disprove_finish()
             self._deadlines.content_arrived(self._now())
-        if chunk.finish_reason is not None and not self.is_whole:
-            self.is_whole = True
+        elif not chunk.is_usage_only:
+            self._has_begun = True
+
+    def _read_finish(self, chunk: Chunk, reason: str, chunks: list[Chunk]) -> None:
+        if chunk.has_content:
+            if self._finish_reason is not None:
+                self._disprove_finish()
+            self._deadlines.content_arrived(self._now())
+        if is_failure(reason):
+            if chunk.has_content:
+                chunks.append(chunk)
+            raise UpstreamError(f"The model's backend failed with the finish reason {printable(reason)}.")
+        chunks.append(chunk)
+        self._has_begun = True
+        if is_finish(reason):
+            self._finish_reason = reason
             self._deadlines.answer_finished(self._now())
-        return chunk
+        elif self._finish_reason is None:
+            self._finish_reason = reason
+
+    def _disprove_finish(self) -> None:
+        self._finish_reason = None
+        self._was_disproved = True
+        self._deadlines.finish_disproved()
+
+    def _reported(self, data: bytes) -> ServiceError:
+        """Read what the backend says of its failure. Before the first chunk it may be about the prompt."""
+        rejection = read_rejection(data)
+        if not self._has_begun and rejection.is_of_context:
+            return ContextLengthExceeded("The conversation does not fit the model's context.")
+        words = _tellable(rejection.words)
+        return UpstreamError(f"The model's backend failed: {words}" if words else None)
+
+
+def _tellable(words: str) -> str:
+    """Return a backend's sentence without addresses, paths and keys; empty: it is a page or a stack trace."""
+    words = words[:_MAX_WORDS_CHARS]
+    if _UNFIT.search(words):
+        return ""
+    return " ".join(word for word in words.split() if not _is_internal(word))
+
+
+def _is_internal(word: str) -> bool:
+    """Tell an address (`http://…`, `host:8000`), a path or a key from a word."""
+    return ":" in word.rstrip(":") or word.count("/") > 1 or "sk-" in word

@@ -10,7 +10,7 @@ from app.errors import UpstreamTimeout
 from app.timer import LazyTimer
 
 AFTER_FINISH_SECONDS = 2.0
-"""How long usage or `[DONE]` is waited for once the answer is whole."""
+"""How long to wait for usage or `[DONE]` after the last content of a finished answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +24,7 @@ class TimeLimits:
 
 
 class Deadlines:
-    """What has to arrive by when, in the event loop's time."""
+    """The times by which something has to arrive, in the event loop's time."""
 
     def __init__(self, limits: TimeLimits, now: float) -> None:
         self._limits = limits
@@ -32,6 +32,7 @@ class Deadlines:
         self._next_content = now + limits.first_token
         self._any_content = False
         self._finished: float | None = None
+        self._was_disproved = False
         self._scope = anyio.CancelScope()
         self._timer = LazyTimer(lambda: self.next, self._scope.cancel)
 
@@ -40,7 +41,7 @@ class Deadlines:
         """Cancel what is done here as soon as a deadline passes; once for each answer.
 
         Raises:
-            UpstreamTimeout: One has passed, and the answer was not whole.
+            UpstreamTimeout: A deadline has passed, and the answer was not whole.
         """
         with self._scope:
             self._timer.start()
@@ -48,18 +49,20 @@ class Deadlines:
                 yield
             finally:
                 self._timer.cancel()
-        if self._scope.cancelled_caught and self._finished is None:
+        if self._scope.cancelled_caught and not self._is_whole:
             raise self._error()
 
     @property
     def next(self) -> float:
-        """When the next one passes."""
-        if self._finished is not None:
-            return self._finished + AFTER_FINISH_SECONDS
-        return min(self._next_content, self._total)
+        """The time at which the next deadline passes."""
+        if self._finished is None:
+            return min(self._next_content, self._total)
+        after_finish = self._finished + AFTER_FINISH_SECONDS
+        # A backend that writes a finish reason into every chunk would never meet the total otherwise.
+        return min(after_finish, self._total) if self._was_disproved else after_finish
 
     def content_arrived(self, now: float) -> None:
-        """The next content has its full gap again."""
+        """Give the next content its full gap again."""
         self._next_content = now + self._limits.token_gap
         if not self._any_content:
             self._any_content = True
@@ -67,9 +70,22 @@ class Deadlines:
             self._timer.start()
 
     def answer_finished(self, now: float) -> None:
-        """Only usage and `[DONE]` may still come."""
-        self._finished = now
-        self._timer.start()
+        """Wait only for usage and `[DONE]` from now on."""
+        if self._finished is None:
+            self._finished = now
+            self._timer.start()
+
+    def finish_disproved(self) -> None:
+        """Wait for content again: some has come after the finish reason."""
+        self._finished = None
+        self._was_disproved = True
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the deadline that passed was the wait after the finish."""
+        if self._finished is None:
+            return False
+        return not self._was_disproved or self._finished + AFTER_FINISH_SECONDS <= self._total
 
     def _error(self) -> UpstreamTimeout:
         if self._total <= self._next_content:

@@ -1,8 +1,8 @@
 """An incremental decoder of `text/event-stream`: bytes in, events out, no I/O.
 
 Source: WHATWG HTML, 9.2.5 "Parsing an event stream" and 9.2.6 "Interpreting an event stream". Lines end at
-CR, LF or CRLF and nowhere else, so that U+2028 in a JSON string stays where it is. Only the fields that a
-completion stream uses are kept: `id` and `retry` serve a reconnection that never happens here.
+CR, LF or CRLF and nowhere else, so that U+2028 in a JSON string stays in it. Only the fields that a
+completion stream uses are decoded: `id` and `retry` serve a reconnection that never happens here.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,9 @@ from typing import NamedTuple
 MAX_LINE_BYTES = 1024 * 1024
 
 _LINE_ENDS = (b"\n", b"\r")
-"""Those of `bytes.splitlines`, too: unlike the one of `str` it knows no others."""
+"""The line ends of `bytes.splitlines`, too: unlike the one of `str` it knows no others."""
+_FIELD = b"data: "
+_BETWEEN_EVENTS = b"\n\ndata: "
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -27,10 +29,12 @@ class Event(NamedTuple):
 
 
 class EventStreamDecoder:
-    """Decodes one stream; `feed` may be given it in pieces of any size."""
+    """A decoder of one stream; `feed` takes it in pieces of any size."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """The pieces of a line whose end has not come yet: joining them once is linear."""
+        self._rest_bytes = 0
         self._skip_line_feed = False
         self._at_start = True
         self._type = b""
@@ -38,22 +42,61 @@ class EventStreamDecoder:
         self._data_bytes = 0
 
     def feed(self, received: bytes) -> Iterator[Event]:
-        """The events that are whole now; one that the stream's end leaves unfinished is dropped.
+        """Decode the events that are complete now.
 
-        They are decoded as they are taken, so that those before an overlong line are not lost with it.
+        Each event is decoded when the caller takes it, so an overlong line loses none of those before it.
 
         Raises:
             LineTooLong: The stream cannot be decoded any further.
         """
+        if (data := self._plain_events(received)) is not None:
+            for each in data:
+                if len(_FIELD) + len(each) > MAX_LINE_BYTES:
+                    raise LineTooLong
+                yield Event(each)
+            return
         for line in self._lines(received):
             if len(line) > MAX_LINE_BYTES:
                 raise LineTooLong
             if line:
                 self._interpret(line)
-            elif (event := self._dispatch()) is not None:
-                yield event
-        if len(self._rest) > MAX_LINE_BYTES:
+            elif self._data:
+                yield self._dispatch()
+            else:
+                self._type = b""
+        if self._rest_bytes > MAX_LINE_BYTES:
             raise LineTooLong
+
+    def end(self) -> Event | None:
+        """Return the event that a clean end of the stream has left without its blank line.
+
+        The standard drops it, since a page cannot tell a clean end from a torn connection. HTTP can.
+        """
+        line, self._rest, self._rest_bytes = b"".join(self._rest), [], 0
+        if line:
+            self._interpret(line)
+        return self._dispatch() if self._data else None
+
+    def _plain_events(self, received: bytes) -> list[bytes] | None:
+        """Split a read in the way of almost all reads: complete events of one `data` line each, and LF alone.
+
+        None: it is not such a read, or it begins inside of an event.
+        """
+        if (
+            self._rest
+            or self._data
+            or self._type
+            or self._skip_line_feed
+            or not received.startswith(_FIELD)
+            or not received.endswith(b"\n\n")
+            or b"\r" in received
+        ):
+            return None
+        data = received[len(_FIELD) : -2].split(_BETWEEN_EVENTS)
+        if received.count(b"\n") != 2 * len(data):
+            return None
+        self._at_start = False
+        return data
 
     def _lines(self, received: bytes) -> list[bytes]:
         if self._skip_line_feed and received:
@@ -62,29 +105,44 @@ class EventStreamDecoder:
             self._skip_line_feed = False
         if received.endswith(b"\r"):
             self._skip_line_feed = True
-        buffer = self._rest + received
         if self._at_start:
-            if len(buffer) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(buffer):
-                self._rest = buffer
-                return []
-            buffer = buffer.removeprefix(_BYTE_ORDER_MARK)
-            self._at_start = False
-        lines = buffer.splitlines()
-        self._rest = lines.pop() if lines and not buffer.endswith(_LINE_ENDS) else b""
+            received = self._without_mark(received)
+        lines = received.splitlines()
+        if not lines:
+            return lines
+        is_open = not received.endswith(_LINE_ENDS)
+        if self._rest and not (is_open and len(lines) == 1):
+            lines[0] = b"".join((*self._rest, lines[0]))
+            self._rest, self._rest_bytes = [], 0
+        if is_open:
+            self._rest.append(lines.pop())
+            self._rest_bytes += len(self._rest[-1])
         return lines
+
+    def _without_mark(self, received: bytes) -> bytes:
+        """Drop a byte order mark; hold back what may become one."""
+        buffer = b"".join((*self._rest, received))
+        self._rest, self._rest_bytes = [], 0
+        if len(buffer) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(buffer):
+            if buffer:
+                self._rest, self._rest_bytes = [buffer], len(buffer)
+            return b""
+        self._at_start = False
+        return buffer.removeprefix(_BYTE_ORDER_MARK)
 
     def _interpret(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
             self._data.append(value)
-            self._data_bytes += len(value)
+            # The line feed counts, too: a flood of empty lines is an event that grows.
+            self._data_bytes += len(value) + 1
             if self._data_bytes > MAX_LINE_BYTES:
                 raise LineTooLong
         elif name == b"event":
             self._type = value
 
-    def _dispatch(self) -> Event | None:
-        data, event_type = self._data, self._type
+    def _dispatch(self) -> Event:
+        event = Event(b"\n".join(self._data), self._type or b"message")
         self._data, self._type, self._data_bytes = [], b"", 0
-        return Event(b"\n".join(data), event_type or b"message") if data else None
+        return event

@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from app.models import ActiveTurn, Message, TurnEnd
+from app.models import ActiveTurn, Message, TurnEnd, decode_message
 from app.store import keys
 from app.store.connection import RedisClient
 from app.store.faults import translated_redis_errors
 from app.store.script import Script
 
 _log = structlog.get_logger()
-_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -122,7 +121,7 @@ class HistoryRepository:
 
 def _message(key: str, element: bytes | str) -> Message | None:
     try:
-        return _decoder.decode(element)
+        return decode_message(element)
     except (ValueError, RecursionError):
         # One element that something else wrote must not close the conversation for good.
         _log.error("left out an element of a conversation that is no message", key=key)

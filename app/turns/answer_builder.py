@@ -1,53 +1,73 @@
-"""An answer as it comes together: what is kept of the chunks."""
+"""An answer as it comes together: what is stored of the chunks."""
 
 from math import ceil
 from typing import Any
 
 from app.clock import now_rfc3339
 from app.llm.chunk import Chunk
+from app.llm.finish import is_finish
 from app.models import AssistantMessage, TurnStatus
 from app.prompts.estimates import text_tokens
+from app.usage import sanitised_usage
 
 
 class AnswerBuilder:
-    """Gathers text, finish reason and usage."""
+    """Gathers text, refusal, finish reason and usage."""
 
     def __init__(self) -> None:
         self._content: list[str] = []
-        self.finish_reason: str | None = None
+        self._refusal: list[str] = []
         self._usage: dict[str, Any] | None = None
+        self._was_disproved = False
+        self.finish_reason: str | None = None
+        """The last one that no content has followed."""
 
     def add(self, chunk: Chunk) -> None:
         """Note what the chunk brings."""
         if chunk.content:
             self._content.append(chunk.content)
+        if chunk.refusal:
+            self._refusal.append(chunk.refusal)
+        if self.finish_reason is not None and chunk.has_content:
+            self.finish_reason = None
+            self._was_disproved = True
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self._usage = chunk.usage or self._usage
 
     @property
+    def is_whole(self) -> bool:
+        """Whether an answer that is interrupted now has only its usage and its end still to come."""
+        return self.finish_reason is not None and not self._was_disproved and is_finish(self.finish_reason)
+
+    @property
     def prompt_tokens(self) -> int | None:
-        """How many tokens of the prompt the backend has counted, if it has."""
-        counted = (self._usage or {}).get("prompt_tokens")
+        """The number of tokens of the prompt, if the backend has counted them."""
+        counted = (sanitised_usage(self._usage) or {}).get("prompt_tokens")
         return counted if isinstance(counted, int) and counted > 0 else None
 
     def usage(self, *, prompt_tokens: float) -> dict[str, Any]:
-        """As the backend has counted, else estimated."""
-        return self._usage or _estimate(prompt_tokens, text_tokens(_text(self._content)))
+        """Return the usage as the backend has counted it, otherwise an estimate."""
+        return sanitised_usage(self._usage) or _estimate(prompt_tokens, text_tokens(self._text))
 
     def message(
         self, *, turn_id: str, model: str, status: TurnStatus, prompt_tokens: float
     ) -> AssistantMessage:
-        """The answer as it is kept."""
+        """Return the answer as it is stored."""
         return AssistantMessage(
-            content=_text(self._content),
+            content=self._text,
             turn_id=turn_id,
             created_at=now_rfc3339(),
             status=status,
             model=model,
             finish_reason=self.finish_reason,
             usage=self.usage(prompt_tokens=prompt_tokens),
-            usage_estimated=self._usage is None,
+            usage_estimated=sanitised_usage(self._usage) is None,
         )
+
+    @property
+    def _text(self) -> str:
+        """The text that the model has said; a refusal is its answer."""
+        return "\n\n".join(filter(None, (_joined(self._content), _joined(self._refusal))))
 
 
 def _estimate(prompt_tokens: float, completion_tokens: float) -> dict[str, Any]:
@@ -55,6 +75,6 @@ def _estimate(prompt_tokens: float, completion_tokens: float) -> dict[str, Any]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
-def _text(parts: list[str]) -> str:
+def _joined(parts: list[str]) -> str:
     """Join what came in parts; a surrogate pair split over two of them is one character again."""
     return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

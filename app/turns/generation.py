@@ -144,14 +144,13 @@ class Generation:
     def _outcome(self) -> TurnEnd:
         """Decide how the turn ended. The first case that applies wins."""
         is_interrupted = self._scope.cancelled_caught
-        is_whole = self._answer.finish_reason is not None
         match self._interruption, self._failure:
             # 1. Another process has closed the turn: its end stays.
             case TurnEnd() as end, _ if self._is_lost:
                 return end
             # 2. Interrupted while only usage was missing: the answer is whole. A user's stop carries no
             #    error code, and stays a stop.
-            case TurnEnd(code=str()), _ if is_interrupted and is_whole:
+            case TurnEnd(code=str()), _ if is_interrupted and self._answer.is_whole:
                 return TurnEnd("complete")
             # 3. Stopped by its user, replaced by a new question, unread for too long, or drained.
             case TurnEnd() as end, _ if is_interrupted:

@@ -1,12 +1,16 @@
 """What is read out of a chunk, and what is left as it came."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.errors import UpstreamError
-from app.llm.chunk import parse_chunk
+from app.llm.chunk import MAX_FINISH_REASON_CHARS, NoChunk, ReportedFailure, parse_chunk
+from app.usage import sanitised_usage
 from tests.support.chunks import chunk, usage_chunk
 
 
@@ -78,9 +82,86 @@ def test_half_a_surrogate_pair_is_kept_for_its_other_half() -> None:
     assert parsed.content == "\ud83d"
 
 
-def test_half_a_pair_elsewhere_is_repaired() -> None:
-    parsed = parse_chunk(b'{"choices":[{"delta":{},"finish_reason":"\\ud83d"}],"usage":{"x":"\\ud83d"}}')
-    assert (parsed.finish_reason, parsed.usage) == ("?", {"x": "?"})
+def test_half_a_pair_in_the_finish_reason_is_repaired() -> None:
+    assert parse_chunk(b'{"choices":[{"delta":{},"finish_reason":"\\ud83d"}]}').finish_reason == "?"
+
+
+@pytest.mark.parametrize("reason", ["", "null", "None", None, 7, False, ["stop"]])
+def test_a_placeholder_is_no_finish_reason(reason: Any) -> None:
+    assert parse(chunk("a", finish_reason=reason)).finish_reason is None
+
+
+def test_a_finish_reason_is_bounded() -> None:
+    assert parse(chunk(finish_reason="x" * 5000)).finish_reason == "x" * MAX_FINISH_REASON_CHARS
+
+
+def test_a_refusal_is_read_and_is_no_part_of_the_text() -> None:
+    body = chunk()
+    body["choices"][0]["delta"] = {"content": "", "refusal": "I can't help with that."}
+    parsed = parse(body)
+    assert (parsed.refusal, parsed.content, parsed.has_content) == ("I can't help with that.", "", True)
+
+
+@pytest.mark.parametrize("refusal", [None, "", 7, {"text": "no"}])
+def test_a_refusal_that_is_no_text_is_none(refusal: object) -> None:
+    body = chunk("a")
+    body["choices"][0]["delta"]["refusal"] = refusal
+    assert parse(body).refusal == ""
+
+
+def test_the_text_of_an_older_completion_is_content() -> None:
+    parsed = parse({"object": "text_completion", "choices": [{"index": 0, "text": "Hi", "logprobs": None}]})
+    assert (parsed.content, parsed.has_content) == ("Hi", True)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [{"token_id": 2}, {"index": 1}, {"annotations": [{"type": "url_citation"}]}, {"extra_content": {"a": 1}}],
+)
+def test_what_only_accompanies_content_is_none(delta: dict[str, Any]) -> None:
+    body = chunk()
+    body["choices"][0]["delta"] = {"role": "assistant", "content": "", **delta}
+    assert not parse(body).has_content
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_no_json_is_relayed_as_null_and_nothing_else_is_touched(constant: str) -> None:
+    data = '{ "choices":[{"delta":{"content":"NaN -Infinity \\" é"},"logprobs":{"a": %s,"b":[%s]}}],"c":1.0}'
+    parsed = parse_chunk((data % (constant, constant)).encode())
+    assert parsed.data.decode() == data % ("null", "null")
+    assert parsed.content == 'NaN -Infinity " é'
+    json.loads(parsed.data, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("data", "content"),
+    [
+        (b'{"choices":[{"delta":{"content":"ok \xf0\x9f"}}]}', "ok \ufffd"),
+        (b'{"choices":[{"delta":{"content":"\xff\xfe"}}]}', "\ufffd\ufffd"),
+        (b'{"choices":[{"delta":{"content":"\xed\xa0\x80"}}]}', "\ufffd\ufffd\ufffd"),
+        (b'{"choices":[{"delta":{"content":"a","name\xff":1}}]}', "a"),
+        (b'{"model":"\xf0\x9f","choices":[{"delta":{"content":"a"}}]}', "a"),
+        (b'{"choices":[{"delta":{"content":"a"},"logprobs":{"token":"\xe2\x82"}}]}', "a"),
+    ],
+)
+def test_bytes_that_are_no_utf_8_are_replaced_wherever_they_are(data: bytes, content: str) -> None:
+    parsed = parse_chunk(data)
+    assert parsed.content == content
+    assert parsed.data == data.decode("utf-8", "replace").encode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_json_in_another_encoding_is_no_chunk(encoding: str) -> None:
+    with pytest.raises(NoChunk):
+        parse_chunk('{"choices":[]}'.encode(encoding))
+
+
+@pytest.mark.parametrize("count", ["9" * 400, "9" * 100_000, "1e999", "-1"])
+def test_a_count_of_any_size_costs_the_count_and_not_the_chunk(count: str) -> None:
+    data = b'{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":%s,"x":1}}' % count.encode()
+    parsed = parse_chunk(data)
+    assert (parsed.content, parsed.data) == ("a", data)
+    assert sanitised_usage(parsed.usage) == {"x": 1}
 
 
 @pytest.mark.parametrize(
@@ -88,18 +169,67 @@ def test_half_a_pair_elsewhere_is_repaired() -> None:
     [
         b"{",
         b"[]",
+        b"null",
         b'"text"',
         b"<html>",
         b"\xff\xfe",
         b'{"choices": 1}',
+        b'{"choices": [7]}',
+        b'{"x": nan}',
+        b'{"x": True}',
+        b"{'choices': []}",
         b'{"choices": [' + b"[" * 100_000 + b"]}",
         b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"error": {"message": "out of memory"}}',
-        b'{"error": "boom", "choices": []}',
-        b'{"choices": [{"delta": {}, "finish_reason": "abort"}]}',
-        b'{"choices": [{"delta": {}, "finish_reason": "error"}]}',
     ],
 )
-def test_what_is_no_chunk_or_reports_a_failure_is_an_upstream_error(data: bytes) -> None:
-    with pytest.raises(UpstreamError):
+def test_what_is_no_chunk_is_refused(data: bytes) -> None:
+    with pytest.raises(NoChunk):
+        parse_chunk(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"error": {"message": "out of memory"}}', b'{"error": "boom", "choices": []}', b'{"error": [1]}'],
+)
+def test_an_error_object_is_told_from_a_chunk(data: bytes) -> None:
+    with pytest.raises(ReportedFailure):
+        parse_chunk(data)
+
+
+TEXT = st.text(st.sampled_from('aN"\\\n\u2028é🐢'), max_size=4)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=12,
+)
+DELTA = st.dictionaries(st.sampled_from(["role", "content", "refusal", "reasoning", "tool_calls"]), JSON)
+CHUNKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "choices": st.lists(
+            st.fixed_dictionaries(
+                {}, optional={"delta": DELTA | JSON, "finish_reason": JSON, "logprobs": JSON}
+            )
+        )
+        | JSON,
+        "usage": JSON,
+        "error": JSON,
+        "x": JSON,
+    },
+)
+
+
+@given(CHUNKS)
+def test_whatever_json_a_backend_sends_what_is_relayed_is_json_for_every_client(body: Any) -> None:
+    data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    with suppress(NoChunk, ReportedFailure):
+        parsed = parse_chunk(data)
+        relayed = json.loads(parsed.data.decode(), parse_constant=pytest.fail)
+        assert set(relayed) == set(body)
+        msgspec.json.encode(sanitised_usage(parsed.usage))
+
+
+@given(st.binary())
+def test_no_bytes_at_all_break_it(data: bytes) -> None:
+    with suppress(NoChunk, ReportedFailure):
         parse_chunk(data)

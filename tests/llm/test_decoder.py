@@ -1,6 +1,7 @@
 """The decoder against the standard, and against a straightforward reference."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -59,16 +60,56 @@ def test_a_byte_order_mark_is_dropped_at_the_start_alone() -> None:
     assert decode(mark[:1], mark[1:] + b"data: a\n\n" + mark + b"data: b\n\n") == [Event(b"a")]
 
 
-def test_an_event_that_the_end_cuts_off_is_dropped() -> None:
-    assert decode(b"data: a\n\ndata: b\n") == [Event(b"a")]
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
+def test_an_event_without_its_blank_line_is_there_at_a_clean_end_alone(end: bytes) -> None:
+    decoder = EventStreamDecoder()
+    assert list(decoder.feed(b"data: a\n\nevent: b\ndata: b" + end)) == [Event(b"a")]
+    assert decoder.end() == Event(b"b", b"b")
+    assert decoder.end() is None
+
+
+@pytest.mark.parametrize("stream", [b"", b"\xef\xbb", b"data: a\n\n", b"data: a\n\n: comment", b"event: b\n"])
+def test_an_end_after_complete_events_adds_none(stream: bytes) -> None:
+    decoder = EventStreamDecoder()
+    list(decoder.feed(stream))
+    assert decoder.end() is None
 
 
 @pytest.mark.parametrize(
-    "line", [b"data: " + b"x" * MAX_LINE_BYTES, b"data:\n" + b"data: " + b"x" * 4096 + b"\n"]
+    "line",
+    [
+        b"data: " + b"x" * MAX_LINE_BYTES,
+        b"data: " + b"x" * MAX_LINE_BYTES + b"\n\n",
+        b"data:\n" + b"data: " + b"x" * 4096 + b"\n",
+        b"data:\n" * 4096,
+        b": " + b"x" * 4096,
+    ],
 )
 def test_a_line_or_an_event_above_the_limit_is_refused(line: bytes) -> None:
     with pytest.raises(LineTooLong):
         decode(*[line] * (MAX_LINE_BYTES // 4096 + 2))
+
+
+@pytest.mark.parametrize("size", [1, 5, 64 * 1024])
+def test_the_longest_line_is_decoded_in_time_in_proportion_to_its_length(size: int) -> None:
+    line = b"data: " + b"x" * (MAX_LINE_BYTES - 7)
+    began = time.process_time()
+    assert len(decode(*(line[n : n + size] for n in range(0, len(line), size)), b"\n\n")) == 1
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("excess", [-1, 0, 1])
+def test_the_limit_is_the_same_for_an_event_in_one_read_and_in_two(excess: int) -> None:
+    stream = b"data: " + b"x" * (MAX_LINE_BYTES - 6 + excess) + b"\n\n"
+
+    def is_refused(*parts: bytes) -> bool:
+        try:
+            decode(*parts)
+        except LineTooLong:
+            return True
+        return False
+
+    assert is_refused(stream) == is_refused(stream[:9], stream[9:]) == (excess > 0)
 
 
 LINES = st.lists(
@@ -105,6 +146,18 @@ def test_however_a_stream_is_split_it_decodes_as_the_standard_says(
         st.lists(st.sampled_from([b"\n", b"\r", b"\r\n"]), min_size=len(lines), max_size=len(lines))
     )
     stream = b"".join(line + end for line, end in zip(lines, ends, strict=True))
+    assert_decoded_the_same_however_it_is_cut(data, stream)
+
+
+@given(st.data(), st.lists(st.text(st.sampled_from("ad: \u2028\x85é🐢"), max_size=8).map(str.encode)))
+def test_events_as_backends_write_them_decode_the_same_however_they_are_cut(
+    data: st.DataObject, contents: list[bytes]
+) -> None:
+    stream = b"".join(b"data: " + content + b"\n\n" for content in contents)
+    assert_decoded_the_same_however_it_is_cut(data, stream)
+
+
+def assert_decoded_the_same_however_it_is_cut(data: st.DataObject, stream: bytes) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)))))
     parts = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert decode(*parts) == reference(stream)

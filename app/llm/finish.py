@@ -1,0 +1,99 @@
+"""The finish reasons of real providers: which of them end an answer, and which tell of a failure.
+
+Sources, each read in the provider's own reference of chat completions or in its server's code:
+OpenAI, Azure, Mistral, DeepSeek, Z.ai, Groq, xAI, OpenRouter, Together, Cerebras, Hugging Face (TGI), vLLM,
+SGLang, llama.cpp, Ollama, IBM watsonx, Baidu and Tencent; and the vocabularies of Anthropic, Bedrock
+(Converse), Cohere and Gemini, which gateways in front of these pass through untranslated.
+"""
+
+import re
+
+FILTERED = frozenset(
+    {
+        "content_filter",  # OpenAI, Azure, DeepSeek, OpenRouter; Gemini adds the cause: "content_filter: …"
+        "content_filtered",  # Bedrock
+        "guardrail_intervened",  # Bedrock
+        "sensitive",  # Z.ai, Tencent
+        "refusal",  # Anthropic
+        "error_toxic",  # Cohere
+        "safety",  # Gemini, with those below
+        "recitation",
+        "blocklist",
+        "prohibited_content",
+        "spii",
+    }
+)
+"""A filter has cut the answer. It is whole: nothing more will come."""
+
+_FINISHES = FILTERED | {
+    "stop",  # OpenAI and all that follow it; Gemini in capitals
+    "length",
+    "tool_calls",
+    "function_call",  # OpenAI, before tool_calls
+    "eos",  # Together
+    "eos_token",  # Hugging Face, IBM
+    "stop_sequence",  # Hugging Face, Anthropic, Cohere
+    "model_length",  # Mistral
+    "repetition",  # vLLM: it detects an answer that repeats itself
+    "model_context_window_exceeded",  # Z.ai, Anthropic
+    "end_turn",  # xAI, Anthropic, Bedrock
+    "max_tokens",  # Anthropic, Bedrock, Cohere, Gemini, IBM
+    "token_limit",  # IBM
+    "tool_use",  # Anthropic, Bedrock
+    "tool_call",  # Cohere
+    "pause_turn",  # Anthropic
+    "complete",  # Cohere
+    "normal",  # Baidu
+}
+_FAILURES = frozenset(
+    {
+        "error",  # Mistral, OpenRouter, Cohere, IBM, vLLM
+        "abort",  # vLLM, SGLang
+        "aborted",
+        "network_error",  # Z.ai
+        "insufficient_system_resource",  # DeepSeek
+        "function_call_filter",  # Gemini: "function_call_filter: MALFORMED_FUNCTION_CALL"
+        "malformed_function_call",  # Gemini, with those below
+        "unexpected_tool_call",
+        "finish_reason_unspecified",
+        "other",
+        "malformed_model_output",  # Bedrock, with the next
+        "malformed_tool_use",
+        "error_limit",  # Cohere, with those below
+        "user_cancel",
+        "timeout",
+        "time_limit",  # IBM, with the next
+        "cancelled",
+        "load",  # Ollama: it has loaded the model, or let it go, and answered nothing
+        "unload",
+    }
+)
+_UNSET = frozenset({"", "null", "none"})
+"""What a backend writes into chunks before the last one (Ollama, Alibaba, servers that print a None)."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.: -]{1,64}")
+
+
+def is_unset(reason: str) -> bool:
+    """Tell a placeholder from a finish reason."""
+    return reason.lower() in _UNSET
+
+
+def is_finish(reason: str) -> bool:
+    """Tell whether an answer that ends with this reason is whole."""
+    return _name(reason) in _FINISHES
+
+
+def is_failure(reason: str) -> bool:
+    """Tell whether the backend says with this reason that it has failed."""
+    return _name(reason) in _FAILURES
+
+
+def printable(reason: str) -> str:
+    """Return a reason that may be logged and told: it is a backend's word, and could be any text."""
+    return reason if _PLAIN.fullmatch(reason) else "unprintable"
+
+
+def _name(reason: str) -> str:
+    """Drop capitals, and the cause that Gemini writes behind a colon."""
+    return reason.partition(":")[0].strip().lower()
