@@ -17,8 +17,8 @@ from app.llm.finish import is_failure, is_finish, printable
 
 _DONE = b"[DONE]"
 _END_SECONDS = 0.05
-_FLOOD_BYTES = 8 * 1024
-"""A read of this size has not come from a model, which makes a token at a time."""
+_READ_BYTES = 8 * 1024
+"""A larger read has not come from a model, which makes a token at a time."""
 _SPARE_EVENTS, _EVENTS_PER_TOKEN = 8 * 1024, 4
 _SPARE_BYTES, _BYTES_PER_TOKEN = 2 * 1024 * 1024, 2 * 1024
 """The most that is read of one answer. Recorded streams take up to 2 events, and 700 bytes, for a token."""
@@ -59,12 +59,13 @@ async def read_completion_stream(
     parts = aiter(response.stream)  # past the layers of httpx that decode a body: there is nothing to decode
     try:
         async for received in parts:
-            if chunks := answer.feed(received):
-                on_chunks(chunks)
+            if len(received) <= _READ_BYTES:
+                if chunks := answer.feed(received):
+                    on_chunks(chunks)
+            else:
+                await _feed_in_pieces(answer, received, on_chunks)
             if answer.is_over:
                 break
-            if len(received) >= _FLOOD_BYTES:
-                await asyncio.sleep(0)  # a read of what is buffered already does not give way to other tasks
         else:
             if chunks := answer.end():
                 on_chunks(chunks)
@@ -75,12 +76,24 @@ async def read_completion_stream(
         await _read_to_the_end(parts)
 
 
+async def _feed_in_pieces(
+    answer: "_Answer", received: bytes, on_chunks: Callable[[list[Chunk]], None]
+) -> None:
+    """Give way to other tasks between the pieces of a read that is larger than any that tokens make."""
+    for start in range(0, len(received), _READ_BYTES):
+        if chunks := answer.feed(received[start : start + _READ_BYTES]):
+            on_chunks(chunks)
+        if answer.is_over:
+            return
+        await asyncio.sleep(0)
+
+
 async def _read_to_the_end(parts: AsyncIterator[bytes]) -> None:
     """Read what ends the response, so that its connection can serve the next request."""
     with suppress(TimeoutError, *TRANSPORT_ERRORS):
         async with asyncio.timeout(_END_SECONDS):
             async for received in parts:
-                if len(received) >= _FLOOD_BYTES:
+                if len(received) > _READ_BYTES:
                     break
 
 

@@ -39,6 +39,18 @@ async def empty_chunks(exchange: Exchange) -> None:
     await _again_and_again(exchange, event(chunk("")))
 
 
+def floods(part: bytes) -> Ending:
+    """This comes again and again, as fast as it is read."""
+
+    async def ending(exchange: Exchange) -> None:
+        many = part * (1 + 16 * 1024 // len(part))
+        while not exchange.hung_up.is_set():
+            await exchange.send(many)
+            await asyncio.sleep(0)
+
+    return ending
+
+
 async def _again_and_again(exchange: Exchange, part: bytes) -> None:
     while not exchange.hung_up.is_set():
         await exchange.send(part)
@@ -52,6 +64,19 @@ def sends(*parts: bytes, then: Ending = closes) -> Script:
         await exchange.head()
         await exchange.send(*parts)
         await then(exchange)
+
+    return script
+
+
+def sends_slowly(*parts: bytes, seconds: float) -> Script:
+    """A stream of these bytes, with a pause before each part but the first."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(parts[0])
+        for part in parts[1:]:
+            await asyncio.sleep(seconds)
+            await exchange.send(part)
 
     return script
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,12 @@ from tests.faults.scripts import (
     chunked,
     comments,
     empty_chunks,
+    floods,
     hangs,
     resets,
     says_error,
     sends,
+    sends_slowly,
     writes,
 )
 from tests.support.backend import Exchange
@@ -39,6 +42,13 @@ _GAP = {"llm_token_gap_timeout_seconds": 0.3}
 _FIRST_TOKEN = {"llm_first_token_timeout_seconds": 0.5}
 _TIMED_OUT = ("Hel, then upstream_timeout", "Hel (error)")
 _NO_TOKEN = ("no text, then upstream_timeout", "no text (error)")
+_FINISHED_HE, _FINISHED_L, _FINISHED_O, _FINISHED_HEL, _FINISHED_LO = (
+    event(chunk(text, finish_reason="stop")) for text in ("He", "l", "o", "Hel", "lo")
+)
+_FEW_TOKENS = {"llm_max_tokens": 16}
+_DEEP_USAGE: dict[str, Any] = {"prompt_tokens": True, "completion_tokens": -2, "total_tokens": 10**400}
+for _ in range(500):
+    _DEEP_USAGE = {"details": _DEEP_USAGE}
 _ABORT, _ERROR = event(chunk(finish_reason="abort")), event(chunk(finish_reason="error"))
 _ROLE = event(chunk(choices=[{"index": 0, "delta": {"role": "assistant", "content": None}}]))
 _HELLO = b"".join(HELLO)
@@ -96,6 +106,22 @@ async def _passes_on(lab: Lab) -> str:
     return f"the chunks as they came, then {received[-1].data}"
 
 
+def _finish(reason: str) -> bytes:
+    """The end of an answer; a provider's name in brackets is the row's."""
+    return event(chunk(finish_reason=reason.partition(" (")[0]))
+
+
+def _refusal(text: str) -> bytes:
+    return event(chunk(choices=[{"index": 0, "delta": {"refusal": text}, "finish_reason": None}]))
+
+
+async def _in_json(lab: Lab) -> str:
+    *received, end = await chat(lab.here)
+    for each in received:
+        json.loads(each.data, parse_constant=pytest.fail)
+    return f"JSON for every parser, then {end.data}"
+
+
 ENDS = [
     _fault(
         "silence after the role", MID_ANSWER, *_NO_TOKEN, (sends(_ROLE, then=hangs),), settings=_FIRST_TOKEN
@@ -139,6 +165,61 @@ ENDS = [
     _fault("an event of type error", MID_ANSWER, *_BROKEN, (sends(HEL, b"event: error\ndata: {}\n\n"),)),
     _fault("finish_reason abort (vLLM)", MID_ANSWER, *_BROKEN, (sends(HEL, _ABORT, DONE),)),
     _fault("finish_reason error", MID_ANSWER, *_BROKEN, (sends(HEL, _ERROR, DONE),)),
+    *(
+        _fault(f"finish_reason {reason}", MID_ANSWER, *_BROKEN, (sends(HEL, _finish(reason), DONE),))
+        for reason in (
+            "network_error (Z.ai)",
+            "insufficient_system_resource (DeepSeek)",
+            "function_call_filter: MALFORMED_FUNCTION_CALL (Gemini)",
+        )
+    ),
+    _fault(
+        "a finish_reason that no provider documents",
+        MID_ANSWER,
+        *_TRUNCATED,
+        (sends(HEL, event(chunk(finish_reason="tuesday")), DONE),),
+    ),
+    _fault(
+        "a finish_reason before the last text",
+        MID_ANSWER,
+        "Hello, then upstream_truncated",
+        "Hello (error)",
+        (sends(HEL, FINISH, LO, DONE),),
+    ),
+    _fault(
+        "an error after a finish_reason in every chunk",
+        MID_ANSWER,
+        "Hello, then upstream_error",
+        "Hello (error)",
+        (sends(_FINISHED_HEL, _FINISHED_LO, event(says_error())),),
+    ),
+    _fault(
+        "a chunked body breaks off after a finish_reason in every chunk",
+        MID_ANSWER,
+        "Hello, then upstream_truncated",
+        "Hello (error)",
+        (
+            writes(
+                HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+                *chunked(_FINISHED_HEL, _FINISHED_LO),
+                b"ff\r\ndata: {",
+            ),
+        ),
+    ),
+    *(
+        _fault(
+            f"a flood of {name}", MID_ANSWER, *_BROKEN, (sends(HEL, then=floods(part)),), settings=_FEW_TOKENS
+        )
+        for name, part in (
+            ("empty chunks", event(chunk(""))),
+            ("chunks that are {}", b"data: {}\n\n"),
+            ("usage", event(usage_chunk())),
+            ("comments", b": processing\n\n"),
+            ("events of type ping", b"event: ping\ndata: {}\n\n"),
+            ("lines without data", b"data:\n"),
+            ("bytes without a line end", b"x" * 1024),
+        )
+    ),
     _fault("broken JSON", MID_ANSWER, *_BROKEN, (sends(HEL, b'data: {"choices": [\n\n', *HELLO[2:]),)),
     _fault(
         "a line above 1 MiB", MID_ANSWER, *_BROKEN, (sends(HEL, b"data: " + b"x" * 1024 * 1024, b"\n\n"),)
@@ -166,6 +247,21 @@ ENDS = [
     _fault("silence", AFTER_FINISH, *_ESTIMATED, (sends(HEL, LO, FINISH, then=hangs),)),
     _fault("reset", AFTER_FINISH, *_ESTIMATED, (sends(HEL, LO, FINISH, then=resets),)),
     _fault("hangs after [DONE]", AFTER_FINISH, *_WHOLE, (sends(*HELLO, then=hangs),)),
+    _fault("an error object", AFTER_FINISH, *_ESTIMATED, (sends(HEL, LO, FINISH, event(says_error())),)),
+    _fault("broken JSON", AFTER_FINISH, *_ESTIMATED, (sends(HEL, LO, FINISH, b"data: {\n\n"),)),
+    _fault(
+        "usage that is no usage",
+        AFTER_FINISH,
+        *_ESTIMATED,
+        (sends(HEL, LO, FINISH, event(chunk(choices=[], usage=_DEEP_USAGE)), DONE),),
+    ),
+    _fault(
+        "a flood of empty chunks",
+        AFTER_FINISH,
+        *_ESTIMATED,
+        (sends(HEL, LO, FINISH, then=floods(event(chunk("")))),),
+        settings=_FEW_TOKENS,
+    ),
 ]
 
 _ODD = "the whole answer"
@@ -228,6 +324,47 @@ WAYS = [
         "Hello (complete)",
         (sends(*map(event, _THOUGHTS), *HELLO[1:]),),
         act=_passes_on,
+    ),
+    _fault(
+        "finish_reason in every chunk, for longer than usage is waited for",
+        _ODD,
+        *_ESTIMATED,
+        (sends_slowly(_FINISHED_HE, *[_FINISHED_L] * 2, _FINISHED_O, DONE, seconds=0.8),),
+    ),
+    _fault(
+        "finish_reason null as a text",
+        _ODD,
+        *_WHOLE,
+        (sends(*(event(chunk(text, finish_reason="null")) for text in ("Hel", "lo")), *HELLO[3:]),),
+    ),
+    _fault(
+        "finish_reason in capitals (Gemini)", _ODD, *_WHOLE, (sends(HEL, LO, _finish("STOP"), *HELLO[4:]),)
+    ),
+    *(
+        _fault(f"the last event without {what}", _ODD, *_ESTIMATED, (sends(HEL, _FINISHED_LO[:cut]),))
+        for what, cut in (("its blank line", -1), ("any line end", -2))
+    ),
+    _fault(
+        "half a character",
+        _ODD,
+        "ok \ufffd fine, then [DONE]",
+        "ok \ufffd fine (complete, usage estimated)",
+        (sends(event(chunk("ok #")).replace(b"#", b"\xf0\x9f"), event(chunk(" fine")), FINISH),),
+    ),
+    _fault(
+        "logprobs that are infinite (SGLang)",
+        _ODD,
+        "JSON for every parser, then [DONE]",
+        "Hello (complete)",
+        (sends(HEL.replace(b'"index": 0', b'"index": 0, "logprobs": [NaN, -Infinity]'), *HELLO[2:]),),
+        act=_in_json,
+    ),
+    _fault(
+        "a refusal",
+        _ODD,
+        "no text, then [DONE]",
+        "I can't help. (complete, usage estimated)",
+        (sends(_ROLE, _refusal("I can't "), _refusal("help."), FINISH, DONE),),
     ),
     _fault("events after [DONE]", _ODD, *_WHOLE, (sends(*HELLO, event(chunk("late"))),)),
 ]

@@ -21,7 +21,7 @@ class Received:
 
     @property
     def content(self) -> str:
-        choices = self.json["choices"]
+        choices = self.json.get("choices")
         return (choices[0]["delta"].get("content") or "") if choices else ""
 
 
