@@ -19,6 +19,7 @@ ServiceError
 │   ├── MethodNotAllowed
 │   ├── ContextLengthExceeded
 │   └── UpstreamRejected
+│       └── UpstreamFiltered
 ├── AuthenticationError          type authentication_error: the credential is missing, wrong or not sufficient
 │   ├── InvalidApiKey
 │   └── Forbidden
@@ -176,6 +177,10 @@ class ContextLengthExceeded(RequestError):
 class UpstreamRejected(RequestError):
     code = "upstream_rejected"
     default_message = "The model's backend rejected the request."
+
+
+class UpstreamFiltered(UpstreamRejected):
+    """The backend's filter took offence at something in the prompt; it may stand in an older message."""
 
 
 class AuthenticationError(ServiceError):

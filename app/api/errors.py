@@ -106,7 +106,7 @@ def error_response(
     error: ServiceError, request_id: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The whole answer to a request that failed."""
-    status = STATUS[type(error)]
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     extra = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
     if retry_after := error.retry_after or (_RETRY_AFTER_SECONDS if status in _RETRYABLE else None):
         extra["Retry-After"] = str(retry_after)

@@ -2,75 +2,67 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import aiohttp
 import anyio
 import httpx
+import structlog
 from httpx_aiohttp import AiohttpTransport
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from app.errors import ContextLengthExceeded
+from app.errors import ServiceError, UpstreamError
+from app.llm.bodies import read_body, read_json_instead_of_stream
 from app.llm.chunk import Chunk
 from app.llm.completion_stream import read_completion_stream
 from app.llm.context import ContextSizes
 from app.llm.deadlines import Deadlines, TimeLimits
-from app.llm.dialect import GUESSED_NAME, Dialect
+from app.llm.dialect import Dialect
 from app.llm.failures import (
     TRANSPORT_ERRORS,
-    AttemptFailed,
-    Rejection,
-    read_rejection,
-    rejected,
+    Unanswered,
+    broken_off,
+    failure_of,
+    is_retryable,
+    retry_after,
     unanswered,
 )
+from app.llm.redaction import redacted
+from app.llm.refusals import MAX_BODY_BYTES, Refused, read
+from app.llm.request import CompletionRequest
+from app.llm.wordings import Meaning
 
 _trace_context = TraceContextTextMapPropagator()
 """Passes `traceparent` on, and no baggage: what a client puts there is not the backend's."""
-_REJECTIONS = frozenset({400, 422})
-_REJECTION_SECONDS = 2.0
-_MAX_REJECTION_BYTES = 64 * 1024
+_REFUSAL_SECONDS = 2.0
 _CLOSE_SECONDS = 1.0
 _RETRY_SECONDS = (0.1, 0.3)
-"""Between which two the pause before a retry is: not everybody comes back at once."""
+"""Range of the jittered pause before a retry, to avoid a thundering herd."""
 _IDLE_CONNECTION_SECONDS = 4.0
 """Below the five seconds after which uvicorn, and so vLLM, closes an idle connection."""
+_CODE = re.compile(r"[A-Za-z][\w.-]{0,63}|[0-9]{1,6}")
+"""What is logged as a code: a backend can put anything there."""
+_LEAST_SECRET_CHARS = 16
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompletionRequest:
-    """One request for a completion."""
-
-    model: str
-    messages: list[dict[str, str]]
-    max_tokens: int
-    sampling: dict[str, Any]
-
-    def body(self) -> dict[str, Any]:
-        """As OpenAI's `POST /chat/completions` takes it. Usage is always asked for."""
-        return {
-            **self.sampling,
-            "model": self.model,
-            "messages": self.messages,
-            "max_tokens": self.max_tokens,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
+_log = structlog.get_logger()
 
 
 def open_http_client(
     *, base_url: str, api_key: str, limits: TimeLimits, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
-    """The one HTTP client of the process; whoever opens it closes it.
+    """Open the one HTTP client of the process; the caller closes it.
 
     It follows no redirect, keeps no cookie and looks at no proxy variable, so that what is said to the
-    backend reaches the backend alone.
+    backend reaches the backend alone. A query in the URL stays behind every path, as Azure wants it.
     """
+    url = httpx.URL(base_url)
     return httpx.AsyncClient(
-        base_url=base_url,
+        base_url=url.copy_with(query=None, fragment=None),
+        params=url.params,
         headers={
             # A compressed stream would be held back by whoever compresses it.
             "Accept-Encoding": "identity",
@@ -102,7 +94,7 @@ class LLMClient:
     def __init__(
         self, http: httpx.AsyncClient, *, limits: TimeLimits, context_tokens: int | None = None
     ) -> None:
-        """Use a client that somebody else closes.
+        """Use an HTTP client that the caller closes.
 
         Args:
             http: With the backend's base URL.
@@ -130,87 +122,124 @@ class LLMClient:
         deadlines = Deadlines(self._limits, began)
         with deadlines.enforced():
             try:
-                response = await self._open(request)
-            except AttemptFailed as last:
-                raise last.failure from last.__cause__
-            try:
-                await read_completion_stream(response, deadlines, on_chunks, max_tokens=request.max_tokens)
-            finally:
-                await _close(response)
+                await self._negotiate(request, deadlines, on_chunks)
+            except Unanswered as last:
+                raise last.failure from last.cause
+            except Refused as refused:
+                raise self._failure(refused, request) from None
 
     async def probe(self) -> None:
-        """Ask the backend for its models.
+        """Ask the backend for its models, and read no more than the status: many have no such list.
 
         Raises:
-            ServiceError: It cannot be reached, or does not answer with success.
+            ServiceError: The backend cannot be reached, or says that it is broken.
         """
+        request = self._http.build_request("GET", "/models")
         try:
-            response = await self._http.get("/models")
+            response = await self._http.send(request, stream=True)
         except TRANSPORT_ERRORS as error:
-            raise unanswered(error).failure from error
-        if not response.is_success:
-            raise rejected(response.status_code, response.headers, read_rejection(b"")).failure
+            failed = unanswered(error)
+            raise failed.failure from failed.cause
+        await _close(response)
+        if response.is_server_error:
+            raise UpstreamError(f"The model's backend answered with status {response.status_code}.")
 
-    async def _open(self, request: CompletionRequest) -> httpx.Response:
-        """One retry, and only before the backend's first byte: nothing has been generated by then."""
+    async def _negotiate(
+        self, request: CompletionRequest, deadlines: Deadlines, on_chunks: Callable[[list[Chunk]], None]
+    ) -> None:
+        """Ask in the dialect that this model is known to take, then in those that its refusals suggest."""
+        known = dialect = self._dialects.get(request.model, Dialect())
+        first: Refused | None = None
+        while True:
+            try:
+                response = await self._open(dialect.write(request))
+                self._dialects[request.model] = dialect
+                try:
+                    return await read_completion_stream(
+                        response, deadlines, on_chunks, max_tokens=request.max_tokens
+                    )
+                finally:
+                    await _close(response)
+            except Refused as refused:
+                if refused.has_begun:
+                    raise
+                self._dialects[request.model] = known
+                if refused.refusal.meaning is Meaning.CONTEXT:
+                    self.context_sizes.learn(request.model, refused.refusal.sentence)
+                following = dialect.after(refused.refusal, request)
+                if following is None:
+                    # What the backend says of a name that was only a guess tells the client nothing.
+                    is_about_guess = (
+                        dialect.cap_name != known.cap_name and dialect.cap_name in refused.refusal.text
+                    )
+                    raise (first if first is not None and is_about_guess else refused) from None
+                first, dialect = first or refused, following
+
+    async def _open(self, body: dict[str, Any]) -> httpx.Response:
+        """Retry once before the backend's first byte: nothing has been generated by then."""
         try:
-            return await self._negotiate(request)
-        except AttemptFailed as first:
+            return await self._post(body)
+        except Unanswered as first:
             if not first.is_retryable:
                 raise
+        except Refused as first:
+            if not is_retryable(first.refusal):
+                raise
         await asyncio.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - no secret
-        return await self._negotiate(request)
-
-    async def _negotiate(self, request: CompletionRequest) -> httpx.Response:
-        """Ask in the dialect that this model is known to take, then in those that its refusals suggest."""
-        dialect = self._dialects.get(request.model, Dialect())
-        first: AttemptFailed | None = None
-        while True:
-            response = await self._post(dialect.write(request.body()))
-            if response.is_success:
-                self._dialects[request.model] = dialect
-                return response
-            rejection = await self._read_rejection(response)
-            failed = rejected(response.status_code, response.headers, rejection)
-            if isinstance(failed.failure, ContextLengthExceeded):
-                self.context_sizes.learn(request.model, rejection.words)
-                raise failed
-            following = dialect.after_rejection(rejection)
-            if following is None:
-                # What it says of a name that was only a guess tells the client nothing.
-                raise first if first is not None and GUESSED_NAME in rejection.text else failed
-            first, dialect = first or failed, following
-
-    async def _read_rejection(self, response: httpx.Response) -> Rejection:
-        """What a backend says that does not take a request; nothing where the status says all."""
-        body = b""
-        try:
-            async with asyncio.timeout(_REJECTION_SECONDS):
-                if response.status_code in _REJECTIONS:
-                    async for part in response.aiter_bytes():
-                        body += part
-                        if len(body) > _MAX_REJECTION_BYTES:
-                            break
-        except (TimeoutError, *TRANSPORT_ERRORS):
-            pass  # what has come is all that there is
-        finally:
-            await _close(response)
-        key = self._http.headers.get("Authorization", "").removeprefix("Bearer ")
-        return read_rejection(body.replace(key.encode(), b"") if key else body)
+        return await self._post(body)
 
     async def _post(self, body: dict[str, Any]) -> httpx.Response:
         headers: dict[str, str] = {}
         _trace_context.inject(headers)
+        request = self._http.build_request("POST", "/chat/completions", json=body, headers=headers)
         try:
-            return await self._http.send(
-                self._http.build_request("POST", "/chat/completions", json=body, headers=headers),
-                stream=True,
-            )
+            response = await self._http.send(request, stream=True)
         except TRANSPORT_ERRORS as error:
             raise unanswered(error) from error
+        is_stream = False
+        try:
+            look = read_json_instead_of_stream if response.is_success else read_body
+            said = await look(response, most=MAX_BODY_BYTES, seconds=_REFUSAL_SECONDS)
+            is_stream = said is None
+        finally:
+            if not is_stream:
+                await _close(response)
+        if said is None:
+            return response
+        status = None if response.is_success else response.status_code
+        raise Refused(read(said, status=status), retry_after=retry_after(response.headers))
+
+    def _failure(self, refused: Refused, request: CompletionRequest) -> ServiceError:
+        """Return what the client is told, and log what the operator has to know."""
+        refusal = refused.refusal
+        clean = partial(
+            redacted, secrets=self._secrets, hosts=[self._http.base_url.host], prompt=[*request.texts()]
+        )
+        words = clean(refusal.sentence)
+        if refused.has_begun:
+            failure: ServiceError = broken_off(refusal, words)
+        else:
+            failure = failure_of(refusal, words, retry_after=refused.retry_after)
+        log = _log.warning if failure.type == "server_error" else _log.info
+        log(
+            "backend refused a request",
+            model=request.model,
+            status=refusal.status,
+            code=next(
+                (code for code in refusal.codes if _CODE.fullmatch(code) and clean(code) == code), None
+            ),
+            meaning=refusal.meaning.value,
+            reason=words or None,
+        )
+        return failure
+
+    @property
+    def _secrets(self) -> list[str]:
+        key = self._http.headers.get("Authorization", "").removeprefix("Bearer ")
+        return [key, *(value for value in self._http.params.values() if len(value) >= _LEAST_SECRET_CHARS)]
 
 
 async def _close(response: httpx.Response) -> None:
-    """Let go of the connection, also where the turn is being cut."""
+    """Let go of the connection, even while the turn is being cancelled."""
     with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
         await response.aclose()

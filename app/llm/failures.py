@@ -1,145 +1,145 @@
-"""Turns what a backend or the way to it did wrong into the service's errors."""
+"""Turns what a backend refuses, and what goes wrong on the way to it, into the service's errors."""
 
 import re
+import ssl
 import time
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from math import ceil
-from typing import Any
 
 import aiohttp
 import httpx
-import msgspec
 
 from app.errors import (
     ContextLengthExceeded,
     ServiceError,
     UpstreamError,
+    UpstreamFiltered,
     UpstreamRateLimited,
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from app.llm.refusals import Refusal
+from app.llm.wordings import Meaning
 
 TRANSPORT_ERRORS = (httpx.RequestError, aiohttp.ClientError)
 """What the transport raises; httpx-aiohttp lets the rarer ones of aiohttp through unmapped."""
 
 MAX_RETRY_AFTER_SECONDS = 60
 
-_MAX_DETAIL_CHARS = 300
-_MAX_MATCHED_CHARS = 4000
-# Addresses and paths are left out of a backend's words; a page, a stack trace or control characters make all
-# of them unfit to be told.
-_INTERNALS = re.compile(r"\S+://\S+|[\w.-]+:\d{2,5}\S*|(?<!\w)(?:/[\w.-]+){2,}")
-_UNFIT = re.compile(r"<[a-z!/]|Traceback|[\x00-\x08\x0e-\x1f\x7f]", re.IGNORECASE)
-_CONTEXT_LENGTH = re.compile(
-    r"context.{0,3}(length|size|window)|exceed.{0,40}context|(prompt|input) is too long|reduce the length"
-    # vLLM's other words, then those of Text Generation Inference and Gemini
-    r"|maximum model length|max_model_len|max_tokens must be at least 1"
-    r"|max_new_tokens. must be|maximum number of tokens",
-    re.IGNORECASE,
-)
-_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_REJECTIONS = frozenset({400, 422})
+_UNREADY = 503
 _RETRYABLE_STATUS = frozenset({502, 503, 504})
+_MAX_CAUSES = 10
+_EXPIRED = 10
+_OTHER_NAME = frozenset({62, 64})
+"""OpenSSL's codes for a certificate that has expired, and for one of another host or address."""
 
 
-class AttemptFailed(Exception):
-    """An attempt that came to no stream, and what it comes to if it is the last."""
+class Unanswered(Exception):
+    """No response came; `failure` is what that comes to if nothing is tried again."""
 
-    def __init__(self, failure: ServiceError, *, is_retryable: bool) -> None:
+    def __init__(self, failure: ServiceError, cause: BaseException, *, is_retryable: bool) -> None:
         super().__init__()
         self.failure = failure
+        self.cause = cause
         self.is_retryable = is_retryable
 
 
-def unanswered(error: Exception) -> AttemptFailed:
+def unanswered(error: Exception) -> Unanswered:
     """Classify a transport's error before the response's head.
 
-    httpx-aiohttp reports a refused connection, an unresolvable host and a reset alike as `ConnectTimeout`;
-    its cause tells them apart.
+    httpx-aiohttp reports a refused connection, an unresolvable host, a reset and an untrusted certificate
+    alike as `ConnectTimeout`. The error's causes tell them apart.
     """
-    cause = error.__cause__ if isinstance(error.__cause__, aiohttp.ClientError) else error
-    if isinstance(cause, aiohttp.ServerTimeoutError | httpx.TimeoutException):
-        return AttemptFailed(
-            UpstreamUnavailable("The model's backend took too long to connect."), is_retryable=False
-        )
-    if isinstance(cause, aiohttp.ClientConnectorError | httpx.ConnectError):
-        return AttemptFailed(UpstreamUnavailable(), is_retryable=True)
-    if isinstance(cause, aiohttp.ClientResponseError):
-        return AttemptFailed(
-            UpstreamError("The model's backend answered with something that is no HTTP."), is_retryable=False
-        )
-    return AttemptFailed(
-        UpstreamError("The model's backend closed the connection without an answer."), is_retryable=True
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rejection:
-    """What a backend says that does not take a request."""
-
-    words: str
-    """Its own message; empty: it sent none that can be told from a page."""
-    text: str
-    """All of it, to look for names in."""
-    codes: frozenset[str]
-    """Its code, type and parameter."""
-
-    @property
-    def is_of_context(self) -> bool:
-        """Whether it says that the prompt, or the prompt and the answer, are too long."""
-        return bool(self.codes & _CONTEXT_CODES or _CONTEXT_LENGTH.search(self.words))
-
-
-def read_rejection(body: bytes) -> Rejection:
-    """Find the words where OpenAI, vLLM, Ollama and FastAPI put them."""
-    text = body.decode("utf-8", "replace")[:_MAX_MATCHED_CHARS]
-    try:
-        said: Any = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        return Rejection(words="", text=text, codes=frozenset())
-    codes: set[str] = set()
-    for name in ("error", "message", "detail"):
-        if isinstance(said, dict):
-            codes |= {value for key in ("code", "type", "param") if isinstance(value := said.get(key), str)}
-            said = said.get(name, said)
-    if isinstance(said, list):
-        said = "; ".join(_field_error(item) for item in said if isinstance(item, dict))
-    return Rejection(words=said if isinstance(said, str) else "", text=text, codes=frozenset(codes))
-
-
-def rejected(status: int, headers: httpx.Headers, rejection: Rejection) -> AttemptFailed:
-    """Classify an answer that is no stream by its HTTP status."""
-    return AttemptFailed(_failure(status, headers, rejection), is_retryable=status in _RETRYABLE_STATUS)
-
-
-def _field_error(item: dict[str, Any]) -> str:
-    where = item.get("loc")
-    return f"{'.'.join(map(str, where)) if isinstance(where, list) else where}: {item.get('msg')}"
-
-
-def _failure(status: int, headers: httpx.Headers, rejection: Rejection) -> ServiceError:
-    match status:
-        case 400 | 422 if rejection.is_of_context:
-            return ContextLengthExceeded("The conversation does not fit the model's context.")
-        case 400 | 422:
-            words = _tellable(rejection.words)
-            return UpstreamRejected(f"The model's backend rejected the request: {words}" if words else None)
-        case 429:
-            return UpstreamRateLimited(retry_after=_retry_after(headers))
-        case 503:
-            return UpstreamUnavailable("The model's backend is not ready.", retry_after=_retry_after(headers))
+    causes = _causes(error)
+    if tls := [each for each in causes if isinstance(each, ssl.SSLError)]:
+        # The innermost one has OpenSSL's code.
+        return Unanswered(UpstreamUnavailable(_tls_failure(tls[-1])), tls[-1], is_retryable=False)
+    cause = next((each for each in causes if isinstance(each, aiohttp.ClientError)), error)
+    match cause:
+        case aiohttp.ServerTimeoutError() | httpx.TimeoutException():
+            failure: ServiceError = UpstreamUnavailable("The model's backend took too long to connect.")
+            return Unanswered(failure, cause, is_retryable=False)
+        case aiohttp.ClientConnectorError() | httpx.ConnectError():
+            return Unanswered(UpstreamUnavailable(), cause, is_retryable=True)
+        case aiohttp.ClientResponseError():
+            failure = UpstreamError("The model's backend answered with something that is not HTTP.")
+            return Unanswered(failure, cause, is_retryable=False)
         case _:
-            return UpstreamError(f"The model's backend answered with status {status}.")
+            failure = UpstreamError("The model's backend closed the connection without an answer.")
+            return Unanswered(failure, cause, is_retryable=True)
 
 
-def _tellable(words: str) -> str:
-    if _UNFIT.search(words):
-        return ""
-    return " ".join(_INTERNALS.sub("", words).split())[:_MAX_DETAIL_CHARS]
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return the error and what caused it, the outermost first."""
+    causes: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in causes and len(causes) < _MAX_CAUSES:
+        causes.append(following)
+        inner = following.os_error if isinstance(following, aiohttp.ClientConnectorError) else None
+        following = inner or following.__cause__ or following.__context__
+    return causes
 
 
-def _retry_after(headers: httpx.Headers) -> int | None:
-    """Whole seconds, from either form of RFC 9110, 10.2.3."""
+def _tls_failure(error: ssl.SSLError) -> str:
+    """Say what is wrong with the TLS connection, and where an operator can mend it."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return "The model's backend does not speak TLS, or not a version of it that is known here."
+    match getattr(error, "verify_code", None):
+        case code if code == _EXPIRED:
+            return "The certificate of the model's backend has expired."
+        case code if code in _OTHER_NAME:
+            return "The certificate of the model's backend is for another host."
+        case _:
+            return (
+                "The certificate of the model's backend is not trusted. SSL_CERT_FILE can name a file with "
+                "the certificate of the authority that issued it."
+            )
+
+
+def is_retryable(refusal: Refusal) -> bool:
+    """Whether the same request may pass a moment later: a gateway's status, and no word against it."""
+    return refusal.status in _RETRYABLE_STATUS and refusal.meaning in (Meaning.BUSY, Meaning.OTHER)
+
+
+def failure_of(refusal: Refusal, words: str, *, retry_after: int | None) -> ServiceError:
+    """Return what a client is told of a refusal.
+
+    Args:
+        refusal: The refusal, before any content.
+        words: The backend's sentence, cleaned; empty if it sent none.
+        retry_after: The seconds to wait, if the backend named them.
+    """
+    match refusal.meaning:
+        case Meaning.CONTEXT:
+            return ContextLengthExceeded("The conversation does not fit the model's context.")
+        case Meaning.BUSY if refusal.status == _UNREADY:
+            return UpstreamUnavailable("The model's backend is not ready.", retry_after=retry_after)
+        case Meaning.BUSY:
+            return UpstreamRateLimited(retry_after=retry_after)
+        case Meaning.CONTENT | Meaning.UNSUPPORTED:
+            kind = UpstreamFiltered if refusal.meaning is Meaning.CONTENT else UpstreamRejected
+        case Meaning.OTHER if refusal.status in _REJECTIONS:
+            kind = UpstreamRejected
+        case _:
+            return broken_off(refusal, words)
+    return kind(_told("The model's backend rejected the request", words))
+
+
+def broken_off(refusal: Refusal, words: str) -> UpstreamError:
+    """Return what a client is told of a backend's failure that nothing in the request can mend."""
+    what = f"answered with status {refusal.status}" if refusal.status else "failed"
+    return UpstreamError(_told(f"The model's backend {what}", words))
+
+
+def _told(what: str, words: str) -> str:
+    if not words:
+        return f"{what}."
+    return f"{what}: {words}"
+
+
+def retry_after(headers: httpx.Headers) -> int | None:
+    """Return whole seconds, from either form of RFC 9110, 10.2.3."""
     value = headers.get("retry-after", "")
     try:
         is_delay = re.fullmatch(r"[0-9]{1,9}", value)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 
 from app.errors import ContextLengthExceeded
-from app.llm.client import CompletionRequest
 from app.llm.context import ContextSize, ContextSizes
+from app.llm.request import CompletionRequest
 from app.models import AssistantMessage, Message, Question
 from app.prompts.estimates import TokenScale, prompt_tokens
 

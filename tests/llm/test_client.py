@@ -19,8 +19,9 @@ from app.errors import (
     UpstreamUnavailable,
 )
 from app.llm.chunk import Chunk
-from app.llm.client import CompletionRequest, LLMClient, open_http_client
+from app.llm.client import LLMClient, open_http_client
 from app.llm.deadlines import TimeLimits
+from app.llm.request import CompletionRequest
 from tests.support.chunks import DONE, answer, chunk, event
 
 LIMITS = TimeLimits(connect=1, first_token=5, token_gap=5, total=10)
@@ -311,7 +312,7 @@ async def test_a_rejection_passes_on_the_words_and_no_address(
     backend.post("/chat/completions").respond(400, json={"error": {"message": text}})
     with pytest.raises(UpstreamRejected) as caught:
         await collect(client)
-    assert caught.value.message == "The model's backend rejected the request: bad stop see"
+    assert caught.value.message == "The model's backend rejected the request: bad stop see …"
 
 
 @pytest.mark.parametrize("body", ["<html>nginx</html>", "", "Traceback (most recent call last)", "[7]", "{}"])
@@ -347,15 +348,16 @@ async def test_retry_after_is_passed_on_within_bounds(
     assert caught.value.retry_after == expected
 
 
-async def test_the_probe_is_content_with_a_list_of_models(
-    backend: respx.MockRouter, client: LLMClient
+@pytest.mark.parametrize("status", [200, 307, 401, 403, 404, 405, 429])
+async def test_the_probe_finds_a_backend_up_that_answers_at_all(
+    backend: respx.MockRouter, client: LLMClient, status: int
 ) -> None:
-    backend.get("/models").respond(200, json={"data": []})
+    backend.get("/models").respond(status)
     await client.probe()
 
 
-@pytest.mark.parametrize("status", [401, 404, 500, 503])
-async def test_the_probe_finds_a_backend_that_answers_with_an_error_down(
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_the_probe_finds_a_backend_that_is_broken_down(
     backend: respx.MockRouter, client: LLMClient, status: int
 ) -> None:
     backend.get("/models").respond(status)

@@ -10,9 +10,10 @@ import pytest
 import respx
 
 from app.errors import ContextLengthExceeded
-from app.llm.client import CompletionRequest, LLMClient, open_http_client
+from app.llm.client import LLMClient, open_http_client
 from app.llm.context import ContextSize, ContextSizes
 from app.llm.deadlines import TimeLimits
+from app.llm.request import CompletionRequest
 
 LIMITS = TimeLimits(connect=1, first_token=5, token_gap=5, total=10)
 UNKNOWN = ContextSize(None)

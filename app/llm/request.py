@@ -1,0 +1,44 @@
+"""One request for a completion, as the service would send it to a backend that takes everything."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Added = Literal["system", "max_tokens", "stream_options"]
+
+EVERYTHING_ADDED: frozenset[Added] = frozenset({"system", "max_tokens", "stream_options"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompletionRequest:
+    """What is asked, and which part of it the service added on its own."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    max_tokens: int
+    sampling: dict[str, Any]
+    """The rest of the body, as the client sent it."""
+    added: frozenset[Added] = EVERYTHING_ADDED
+    """What the client did not ask for: the system messages, the cap, `stream_options`.
+
+    Only this may be changed for a backend that does not take it. What the client sent is its own business.
+    """
+
+    def body(self) -> dict[str, Any]:
+        """Return the body as OpenAI's `POST /chat/completions` takes it. Usage is always asked for."""
+        return {
+            **self.sampling,
+            "model": self.model,
+            "messages": self.messages,
+            "max_tokens": self.max_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+
+    def texts(self) -> Iterator[str]:
+        """Return the texts of the prompt, of plain messages and of those in parts."""
+        for message in self.messages:
+            content = message.get("content")
+            for part in content if isinstance(content, list) else [{"text": content}]:
+                if isinstance(part, dict) and isinstance(text := part.get("text"), str):
+                    yield text
