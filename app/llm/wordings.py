@@ -2,7 +2,7 @@
 
 The first row that matches decides, so the order matters: words that look like another meaning come first. A
 pattern is searched in the backend's own message and codes, whatever the status is. Each row says where its
-words come from; `tests/llm/refusal_examples.py` has the words themselves, and each row has a test.
+words come from; `tests/llm/refusals.txt` has the words themselves, and each row has a test.
 
 Every repetition is bounded, because a backend's message is as long as the backend likes.
 """
@@ -165,7 +165,7 @@ WORDINGS: tuple[Wording, ...] = (
     _row(
         _OPERATOR, r"insufficient[_ ](?:quota|balance|credits?|funds)", "OpenAI: code; DeepSeek, OpenRouter"
     ),
-    _row(_OPERATOR, r"exceeded (?:your )?current[_ ]quota", "OpenAI, Moonshot: code"),
+    _row(_OPERATOR, r"exceeded[_ ](?:your )?current[_ ]quota", "OpenAI, Moonshot: code"),
     _row(_OPERATOR, r"credit balance is too low|out of credits?|payment[_ ]required", "Anthropic, gateways"),
     _row(_OPERATOR, r"billing|arrearage|余额不足|欠费", "OpenAI, DashScope, Zhipu"),
     _row(_OPERATOR, r"allocationquota|allocated quota exceeded", "DashScope"),
