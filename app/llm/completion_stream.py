@@ -1,19 +1,19 @@
 """Reads the body of a completion stream: what is a chunk, what is the end, whether the answer is whole."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import httpx
 import structlog
 
-from app.errors import ContextLengthExceeded, ServiceError, UpstreamError, UpstreamTruncated
+from app.errors import ServiceError, UpstreamError, UpstreamTruncated
 from app.llm.chunk import Chunk, NoChunk, ReportedFailure, parse_chunk
 from app.llm.deadlines import Deadlines
 from app.llm.decoder import Event, EventStreamDecoder, LineTooLong
-from app.llm.failures import TRANSPORT_ERRORS, read_rejection
+from app.llm.failures import TRANSPORT_ERRORS
 from app.llm.finish import is_failure, is_finish, printable
+from app.llm.refusals import Refused, read
 
 _DONE = b"[DONE]"
 _END_SECONDS = 0.05
@@ -22,9 +22,6 @@ _READ_BYTES = 8 * 1024
 _SPARE_EVENTS, _EVENTS_PER_TOKEN = 8 * 1024, 4
 _SPARE_BYTES, _BYTES_PER_TOKEN = 2 * 1024 * 1024, 2 * 1024
 """The most that is read of one answer. Recorded streams take up to 2 events, and 700 bytes, for a token."""
-
-_MAX_WORDS_CHARS = 300
-_UNFIT = re.compile(r"<[a-z!/]|Traceback|[\x00-\x08\x0e-\x1f\x7f]", re.IGNORECASE)
 
 _log = structlog.get_logger()
 
@@ -48,8 +45,8 @@ async def read_completion_stream(
         max_tokens: The number of tokens that the backend was asked for: what is read is in proportion to it.
 
     Raises:
-        ContextLengthExceeded: The backend reported before its first chunk that the prompt is too long.
-        UpstreamError: A failure that the backend reported, or something that is no completion stream.
+        Refused: The backend reported a failure.
+        UpstreamError: It is no completion stream, or more than one answer takes.
         UpstreamTruncated: The stream ended before the answer was whole.
     """
     if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -107,6 +104,7 @@ class _Answer:
         self._bytes_left = _SPARE_BYTES + _BYTES_PER_TOKEN * max_tokens
         self._events_left = _SPARE_EVENTS + _EVENTS_PER_TOKEN * max_tokens
         self._has_begun = False
+        self._has_content = False
         self._finish_reason: str | None = None
         self._was_disproved = False
         """Whether content has come after a finish reason: the next one proves as little."""
@@ -175,17 +173,17 @@ class _Answer:
 
     def _read(self, event: Event, chunks: list[Chunk]) -> None:
         if event.type == b"error":
-            raise self._reported(event.data)
+            raise self._refused(event.data)
         try:
             chunk = parse_chunk(event.data)
         except ReportedFailure:
-            raise self._reported(event.data) from None
+            raise self._refused(event.data) from None
         if chunk.finish_reason is not None:
             self._read_finish(chunk, chunk.finish_reason, chunks)
             return
         chunks.append(chunk)
         if chunk.has_content:
-            self._has_begun = True
+            self._has_begun = self._has_content = True
             if self._finish_reason is not None:
                 self._disprove_finish()
             self._deadlines.content_arrived(self._now())
@@ -214,23 +212,6 @@ class _Answer:
         self._was_disproved = True
         self._deadlines.finish_disproved()
 
-    def _reported(self, data: bytes) -> ServiceError:
-        """Read what the backend says of its failure. Before the first chunk it may be about the prompt."""
-        rejection = read_rejection(data)
-        if not self._has_begun and rejection.is_of_context:
-            return ContextLengthExceeded("The conversation does not fit the model's context.")
-        words = _tellable(rejection.words)
-        return UpstreamError(f"The model's backend failed: {words}" if words else None)
-
-
-def _tellable(words: str) -> str:
-    """Return a backend's sentence without addresses, paths and keys; empty: it is a page or a stack trace."""
-    words = words[:_MAX_WORDS_CHARS]
-    if _UNFIT.search(words):
-        return ""
-    return " ".join(word for word in words.split() if not _is_internal(word))
-
-
-def _is_internal(word: str) -> bool:
-    """Tell an address (`http://…`, `host:8000`), a path or a key from a word."""
-    return ":" in word.rstrip(":") or word.count("/") > 1 or "sk-" in word
+    def _refused(self, data: bytes) -> Refused:
+        """Read a failure that the backend reports. Before any content the request may be changed and sent again."""
+        return Refused(read(data), has_begun=self._has_content)

@@ -1,73 +1,49 @@
-"""How many tokens a model's context holds: as it was configured, as the backend says, else a guess."""
+"""How many tokens a model's context holds: as configured, as the backend says, or as its refusals teach."""
 
 import asyncio
-import re
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
 
+from app.llm.bodies import read_body
 from app.llm.failures import TRANSPORT_ERRORS
+from app.llm.windows import names_in, ollama_size, short_name, size_in, size_in_words, sizes_by_model
 
-_Answer = TypeVar("_Answer")
-
-_DEFAULT_TOKENS = 4096
-_SIZES = range(128, 10**9)
-"""What is believed to be one."""
 _LOOK_UP_SECONDS = 1.0
+_MAX_BODY_BYTES = 4 * 1024 * 1024
+"""OpenRouter's list of models has about 1 MB."""
 _KNOWN_SECONDS = 300.0
 """A backend may be started anew with another size."""
 _UNANSWERED_SECONDS = 10.0
-
-# "maximum context length is 2,048 tokens" (OpenAI), "context size (2048 tokens)" (llama.cpp), "greater than
-# max_model_len=2048" (vLLM).
-_LIMIT = re.compile(
-    r"(?:context (?:length|size|window)|maximum model length|max_model_len)"
-    r"(?:\s?[=:(]|\sis|\sof){0,2}(?:\sonly)?\s?\(?(\d[\d,]{0,12})",
-    re.IGNORECASE,
-)
+"""How soon to ask again a backend that did not answer, or whose answer changes with the models it loads."""
+_MAX_SHOWN = 20
 
 
 class ContextSize(NamedTuple):
     """How many tokens prompt and answer may have together."""
 
     known: int | None
-    """As it was configured or reported: what does not fit need not be sent."""
+    """As configured or reported: what does not fit need not be sent."""
     learnt: int | None = None
     """As a refusal's words seem to say, which may mean something else."""
 
     @property
-    def likely(self) -> int:
-        """The best guess that there is."""
-        known = self.known or _DEFAULT_TOKENS
-        return min(known, self.learnt or known)
-
-
-class _Model(msgspec.Struct):
-    id: str = ""
-    max_model_len: Any = None
-
-
-class _ModelList(msgspec.Struct):
-    data: list[_Model]
-
-
-class _GenerationSettings(msgspec.Struct):
-    n_ctx: Any
-
-
-class _ServerProperties(msgspec.Struct):
-    default_generation_settings: _GenerationSettings
+    def likely(self) -> int | None:
+        """The best guess; None: nothing is known, so nothing is left out of a prompt."""
+        return min((size for size in self if size), default=None)
 
 
 class ContextSizes:
-    """Each model's context size: vLLM tells it with its models, llama.cpp with its properties."""
+    """Each model's context size. Backends tell it in many places, and some in none."""
 
     def __init__(self, http: httpx.AsyncClient, *, configured: int | None) -> None:
         self._http = http
         self._configured = configured
-        self._by_model: dict[str, int] = {}
+        self._by_model: Mapping[str, int] = {}
         self._of_server: int | None = None
+        self._asked: set[str] = set()
         self._learnt: dict[str, int] = {}
         self._has_looked = asyncio.Event()
         if self.is_configured:
@@ -75,60 +51,84 @@ class ContextSizes:
 
     @property
     def is_configured(self) -> bool:
+        """Whether the operator has said it: then no backend is asked."""
         return self._configured is not None
 
     async def of(self, model: str) -> ContextSize:
-        """The size for this model; right after the start the backend has a second to tell it."""
+        """Return the size for this model; right after the start the backend has a second to tell it."""
+        self._asked.add(model)
         await self._has_looked.wait()
         known = self._configured or self._by_model.get(model) or self._of_server
         return ContextSize(known, self._learnt.get(model))
 
     def learn(self, model: str, refusal: str) -> None:
         """Take the size from the words with which the backend refused a request as too long."""
-        if (found := _LIMIT.search(refusal)) and (tokens := int(found[1].replace(",", ""))) in _SIZES:
+        if tokens := size_in_words(refusal):
             self._learnt[model] = tokens
 
     def accepted(self, model: str, prompt_tokens: int) -> None:
-        """A prompt of so many tokens was taken: what was learnt of a smaller size was wrong."""
+        """Forget what was learnt if a longer prompt was taken: the refusal meant something else."""
         if self._learnt.get(model, prompt_tokens) < prompt_tokens:
             del self._learnt[model]
 
     async def watch(self) -> None:
-        """Ask the backend now and then, until cancelled. It is of no use where the size is configured."""
+        """Ask the backend now and then, until cancelled. It is of no use if the size is configured."""
         while True:
-            is_told = await self._look_up()
-            await asyncio.sleep(_KNOWN_SECONDS if is_told else _UNANSWERED_SECONDS)
+            is_final = await self._look_up()
+            await asyncio.sleep(_KNOWN_SECONDS if is_final else _UNANSWERED_SECONDS)
 
     async def _look_up(self) -> bool:
+        """Ask once; return whether the answer holds for a while."""
         try:
             async with asyncio.timeout(_LOOK_UP_SECONDS):
-                await self._ask()
+                return await self._ask()
         except (TimeoutError, httpx.HTTPStatusError, *TRANSPORT_ERRORS):
             return False
-        else:
-            self._learnt.clear()
-            return True
         finally:
             self._has_looked.set()
 
-    async def _ask(self) -> None:
-        listed = await self._get("models", _ModelList)
-        sizes = {each.id: _size(each.max_model_len) for each in (listed.data if listed else ())}
-        self._by_model = {model: size for model, size in sizes.items() if size}
-        # llama.cpp's are beside its OpenAI-compatible part, not in it.
-        properties = None if self._by_model else await self._get("../props", _ServerProperties)
-        self._of_server = _size(properties.default_generation_settings.n_ctx) if properties else None
+    async def _ask(self) -> bool:
+        """Look at the list of models, then at what some servers have beside their OpenAI-compatible part."""
+        listed = await self._get("models")
+        by_model: Mapping[str, int] = sizes_by_model(listed)
+        of_server, changes = None, False
+        if not by_model:
+            of_server = size_in(await self._get("../props"))  # llama.cpp
+        if not by_model and of_server is None:
+            by_model = sizes_by_model(await self._get("../api/v0/models"))  # LM Studio
+        if not by_model and of_server is None:
+            by_model = await self._ask_ollama(names_in(listed))
+            changes = bool(by_model)
+        if not by_model and of_server is None:
+            of_server = size_in(await self._get("../info"))  # Text Generation Inference
+        self._by_model, self._of_server = by_model, of_server
+        self._learnt.clear()
+        return not changes
 
-    async def _get(self, path: str, kind: type[_Answer]) -> _Answer | None:
-        """What the backend answers, or None where it has nothing of the kind; raises while it is starting."""
-        response = await self._http.get(self._http.base_url.join(path))
-        if response.is_server_error:
-            response.raise_for_status()
+    async def _ask_ollama(self, listed: Iterable[str]) -> Mapping[str, int]:
+        """Prefer the size of a model as it is loaded: Ollama loads most with less than they could take."""
+        running = await self._get("../api/ps")
+        if not isinstance(running, dict) or not isinstance(running.get("models"), list):
+            return {}
+        sizes: dict[str, int] = {}
+        for model in list(dict.fromkeys([*self._asked, *listed]))[:_MAX_SHOWN]:
+            if size := ollama_size(await self._get("../api/show", model=model)):
+                sizes |= dict.fromkeys([model, short_name(model)], size)
+        return sizes | sizes_by_model(running)
+
+    async def _get(self, path: str, **asked: str) -> Any:
+        """Return what the backend answers as JSON, None if it has nothing; raise while it is starting."""
+        url = self._http.base_url.join(path)
+        request = self._http.build_request("POST" if asked else "GET", url, json=asked or None)
+        response = await self._http.send(request, stream=True)
         try:
-            return msgspec.json.decode(response.content, type=kind) if response.is_success else None
+            if response.is_server_error:
+                response.raise_for_status()
+            if not response.is_success:
+                return None
+            body = await read_body(response, most=_MAX_BODY_BYTES, seconds=_LOOK_UP_SECONDS)
+            return msgspec.json.decode(body)
         except (ValueError, RecursionError):
             return None
-
-
-def _size(value: Any) -> int | None:
-    return value if isinstance(value, int) and value in _SIZES else None
+        finally:
+            await response.aclose()

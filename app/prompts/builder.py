@@ -8,7 +8,7 @@ from itertools import chain, groupby
 
 from app.errors import ContextLengthExceeded
 from app.llm.context import ContextSize, ContextSizes
-from app.llm.request import CompletionRequest
+from app.llm.request import EVERYTHING_ADDED, CompletionRequest
 from app.models import AssistantMessage, Message, Question
 from app.prompts.estimates import TokenScale, prompt_tokens
 
@@ -74,7 +74,9 @@ class PromptBuilder:
             )
         sampling = dict(question.sampling)
         max_tokens = min(sampling.pop("max_tokens", self._max_tokens), self._max_tokens)
-        room = (size.likely - min(max_tokens, size.likely // 2)) / (scale * _RESERVE) - needed
+        room = math.inf
+        if size.likely is not None:
+            room = (size.likely - min(max_tokens, size.likely // 4)) / (scale * _RESERVE) - needed
         turns = _turns(history)
         kept = _newest(turns, min(room, most_history))
         messages = [*system, *chain.from_iterable(kept), *asked]
@@ -86,6 +88,8 @@ class PromptBuilder:
                 messages=messages,
                 max_tokens=_cap(max_tokens, size, scale * _RESERVE * guess, least),
                 sampling=sampling,
+                # A cap that the client sent is the client's own business.
+                added=EVERYTHING_ADDED - ({"max_tokens"} & question.sampling.keys()),
             ),
             guess=guess,
             tokens=scale * guess,
@@ -98,8 +102,8 @@ class PromptBuilder:
     ) -> Prompt:
         """The prompt in place of one that was too long, with a share of its part of the conversation."""
         size = await self._sizes.of(question.model)
-        counted = size.likely - refused.completion.max_tokens
-        if (size.known or size.learnt) and counted > refused.tokens:
+        counted = (size.likely or 0) - refused.completion.max_tokens
+        if counted > refused.tokens:
             # It took at least what would not have fitted.
             self._scales[question.model].learn(guessed=refused.guess, counted=counted)
         return await self.build(question, history, most_history=share * refused.history_guess)
@@ -113,10 +117,10 @@ class PromptBuilder:
 
 def _cap(max_tokens: int, size: ContextSize, used: float, least: int) -> int:
     """The answer's cap: some backends refuse a prompt and a cap that are too much together."""
+    if size.likely is None:
+        return max_tokens
     if size.learnt:
         least = _LEAST_ANSWER_TOKENS
-    elif not size.known:
-        return max_tokens
     return min(max_tokens, max(int(size.likely - used), least, 1))
 
 

@@ -9,7 +9,14 @@ import stamina
 import structlog
 
 from app.clock import now
-from app.errors import ContextLengthExceeded, HistoryUnavailable, InternalError, ServiceError, error_for
+from app.errors import (
+    ContextLengthExceeded,
+    HistoryUnavailable,
+    InternalError,
+    ServiceError,
+    UpstreamFiltered,
+    error_for,
+)
 from app.llm.chunk import Chunk
 from app.llm.client import LLMClient
 from app.models import LOST, Message, Question, TurnEnd, TurnRecord
@@ -185,7 +192,10 @@ class Generation:
                 await self._store(end)
 
     async def _ask(self) -> None:
-        """Ask with the history that fits. If the backend finds it too long, ask with less, then without."""
+        """Ask with the history that fits. If the backend finds it too long, ask with less, then without.
+
+        If a filter took offence at something, that may stand in the history: ask once without it.
+        """
         began = now()
         prompt = await self._prompts.build(self._question, self._history)
         for share in _SHARES_AFTER_REFUSALS:
@@ -198,6 +208,11 @@ class Generation:
                 if smaller.completion == prompt.completion:
                     raise
                 prompt = smaller
+            except UpstreamFiltered:
+                alone = await self._prompts.build(self._question, self._history, most_history=0)
+                if alone.completion.messages == prompt.completion.messages:
+                    raise
+                prompt = alone
             else:
                 return
         await self._generate(prompt, began)

@@ -112,9 +112,9 @@ async def test_what_is_sent_and_asked_for_fits(builder: Builders, context: int) 
     assert prompt.tokens + prompt.completion.max_tokens <= context
 
 
-async def test_the_answer_keeps_half_of_a_context_that_its_cap_would_fill(builder: Builders) -> None:
+async def test_the_answer_keeps_a_quarter_of_a_context_that_its_cap_would_fill(builder: Builders) -> None:
     prompt = await builder(1000, max_tokens=4096).build(ask(), turns(10))
-    assert prompt.completion.max_tokens > 450
+    assert 250 <= prompt.completion.max_tokens < 450
 
 
 async def test_a_message_that_fits_alone_is_sent_alone_and_leaves_less_for_the_answer(
@@ -133,11 +133,16 @@ async def test_a_message_that_does_not_fit_is_refused(builder: Builders) -> None
     assert "100 tokens" in caught.value.message
 
 
-async def test_a_guess_at_the_size_leaves_turns_out_and_refuses_nothing(builder: Builders) -> None:
+async def test_in_a_context_of_unknown_size_nothing_is_left_out_or_refused(builder: Builders) -> None:
     unknown = builder(None, max_tokens=1024)
-    assert (await unknown.build(ask(), turns(30))).dropped_messages > 0
-    prompt = await unknown.build(ask("x" * 32_000), turns(1))
-    assert (len(prompt.completion.messages), prompt.completion.max_tokens) == (1, 1024)
+    prompt = await unknown.build(ask("x" * 32_000), turns(200))
+    assert (prompt.dropped_messages, prompt.completion.max_tokens) == (0, 1024)
+
+
+async def test_a_cap_of_the_client_is_not_one_of_the_service(builder: Builders) -> None:
+    prompts = builder()
+    assert "max_tokens" in (await prompts.build(ask(), [])).completion.added
+    assert "max_tokens" not in (await prompts.build(ask(max_tokens=7), [])).completion.added
 
 
 async def test_what_the_backend_counts_corrects_the_guesses(builder: Builders) -> None:
