@@ -36,9 +36,13 @@ class CompletionRequest:
         }
 
     def texts(self) -> Iterator[str]:
-        """Return the texts of the prompt, of plain messages and of those in parts."""
+        """Return what a user may have written: messages, plain or in parts, and words such as `stop`."""
         for message in self.messages:
             content = message.get("content")
             for part in content if isinstance(content, list) else [{"text": content}]:
                 if isinstance(part, dict) and isinstance(text := part.get("text"), str):
                     yield text
+        for value in self.sampling.values():
+            yield from (
+                text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)
+            )
