@@ -15,7 +15,7 @@ import app
 
 _FOLDER = Path(app.__file__).parent
 _MOST_SECONDS = 0.1
-"""A quadratic search takes seconds at this size, a linear one a few milliseconds. The rest is for slow machines."""
+"""A quadratic search takes seconds at this size, a linear one milliseconds. The rest is for slow machines."""
 _LENGTH = 64 * 1024
 _FED = {
     **{

@@ -213,5 +213,5 @@ class _Answer:
         self._deadlines.finish_disproved()
 
     def _refused(self, data: bytes) -> Refused:
-        """Read a failure that the backend reports. Before any content the request may be changed and sent again."""
+        """Read a reported failure. Before any content, the request may be mended and sent again."""
         return Refused(read(data), has_begun=self._has_content)

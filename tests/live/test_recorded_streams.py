@@ -194,7 +194,7 @@ def expected_of(stream: bytes) -> tuple[list[str], str]:
 
 def text_of(chunks: list[str]) -> str:
     """Join the text of these chunks; Mistral sends it in parts, the older completions outside of a delta."""
-    texts = []
+    texts: list[str] = []
     for data in chunks:
         for choice in json.loads(data)["choices"]:
             content = choice.get("delta", {"content": choice.get("text")}).get("content") or ""
