@@ -26,6 +26,7 @@ ServiceError
 ├── RateLimitError               type rate_limit_error: the same request may pass later
 │   ├── RateLimited
 │   ├── TooManyTurns
+│   ├── TooManyConversations
 │   └── UpstreamRateLimited
 └── ServerError                  type server_error: the request was fine
     ├── InternalError
@@ -209,6 +210,11 @@ class RateLimited(RateLimitError):
 class TooManyTurns(RateLimitError):
     code = "too_many_turns"
     default_message = "The user has as many turns running as are allowed at once."
+
+
+class TooManyConversations(RateLimitError):
+    code = "too_many_conversations"
+    default_message = "This user has as many conversations as there may be; erase one to begin another."
 
 
 class UpstreamRateLimited(RateLimitError):

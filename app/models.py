@@ -73,6 +73,10 @@ class TurnEnd(msgspec.Struct, frozen=True, omit_defaults=True):
         """Describe the end of a turn whose answer is incomplete or not stored."""
         return cls(status, error.code, error.message)
 
+    def without_message(self) -> "TurnEnd":
+        """Return the end without its words: a backend's may quote the question."""
+        return msgspec.structs.replace(self, message=None)
+
 
 LOST = TurnEnd.from_error(GenerationLost(), "interrupted")
 """The end of a turn whose owner is gone, or has lost its lease."""

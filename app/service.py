@@ -22,7 +22,8 @@ from app.store.connection import RedisClient, open_redis
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
-from app.store.leases import TurnLeases, UserLimits
+from app.store.lease_results import UserLimits
+from app.store.leases import TurnLeases
 from app.store.owner_mailbox import OwnerMailbox
 from app.turns.admission import Admission
 from app.turns.background import running
@@ -125,7 +126,7 @@ async def _open_turns(
     # Longer than an owner may try to store a turn: until then a closed turn is known to be closed.
     closed_seconds = 2 * settings.resume_ttl_seconds + 60
     lease_seconds = settings.turn_lease_seconds
-    history = HistoryRepository(store, closed_seconds=closed_seconds)
+    history = HistoryRepository(store, closed_seconds=closed_seconds, max_bytes=settings.history_max_bytes)
     journal = TurnJournal(store, ttl_seconds=settings.resume_ttl_seconds)
     owners = OwnerMailbox(store)
     index = LeaseIndex(store)
@@ -138,8 +139,11 @@ async def _open_turns(
         closed_seconds=closed_seconds,
         history_ttl_seconds=settings.history_ttl_seconds,
         history_max_messages=settings.history_max_messages,
+        history_max_bytes=settings.history_max_bytes,
         limits=UserLimits(
-            at_once=settings.max_active_turns_per_user, per_minute=settings.rate_limit_turns_per_minute
+            at_once=settings.max_active_turns_per_user,
+            per_minute=settings.rate_limit_turns_per_minute,
+            conversations=settings.max_conversations_per_user,
         ),
     )
     turns = LocalTurns()

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     llm_max_tokens: int = Field(4096, ge=1)
     """Cap on the tokens that a turn may generate."""
     llm_context_tokens: int | None = Field(None, ge=1)
-    """The models' context window; unset: as the backend reports."""
+    """The models' context window; unset: as the backend reports, or as its refusals teach."""
     llm_status_wait_seconds: SecondsOrNone = 5
     """How long the HTTP status is held back for the backend's first event."""
     llm_connect_timeout_seconds: Seconds = 3
@@ -80,8 +80,8 @@ class Settings(BaseSettings):
     """Above it the oldest turns of a conversation are dropped."""
     history_max_bytes: int = Field(8_388_608, ge=1)
     """Above it the oldest turns of a conversation are dropped."""
-    max_conversations_per_user: int = Field(1000, ge=1)
-    """Above it a user's new conversation is refused."""
+    max_conversations_per_user: int = Field(1000, ge=0)
+    """Above it a user's new conversation is refused; 0: no limit."""
     resume_grace_seconds: SecondsOrNone = 300
     """A turn without a reader for so long is interrupted; 0: as soon as its last reader has gone."""
     resume_ttl_seconds: Seconds = 600

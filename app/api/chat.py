@@ -70,6 +70,7 @@ _STREAM = {
             errors.ModelNotAllowed,
             errors.RateLimited,
             errors.TooManyTurns,
+            errors.TooManyConversations,
             errors.UpstreamRateLimited,
             errors.InternalError,
             errors.UpstreamError,

@@ -38,6 +38,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.IdempotencyKeyReused: 422,
     errors.RateLimited: 429,
     errors.TooManyTurns: 429,
+    errors.TooManyConversations: 429,
     errors.UpstreamRateLimited: 429,
     errors.InternalError: 500,
     errors.UpstreamError: 502,

@@ -1,21 +1,22 @@
-"""`/users`: what is kept of a user's conversations, to read and to erase."""
+"""`/users`: reads and erases a user's conversations."""
 
-import base64
-import binascii
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from app import errors
+from app.api.cursors import decode_place, encode_place
 from app.api.dependencies import ConversationId, ServiceDep, UserId
 from app.api.errors import openapi_responses
 from app.api.schemas import ActiveTurnBody, ConversationList, ConversationPage, ConversationSummary
 from app.clock import rfc3339
-from app.models import ActiveTurn, Message
+from app.models import ActiveTurn
+from app.store.conversation_index import ConversationPlace
 from app.store.faults import request_deadline
+from app.store.history import MessagePlace
 
 router = APIRouter(
     prefix="/users/{user_id}",
@@ -31,10 +32,8 @@ router = APIRouter(
     ),
 )
 
-_Place = TypeVar("_Place", tuple[int, str], tuple[str, str])
-
 Limit = Annotated[int, Query(ge=1, le=200)]
-# Left out, it is None; there is no null in a query.
+# If it is missing, it is None; a query has no null.
 Before = Annotated[str | SkipJsonSchema[None], Query()]
 
 
@@ -42,11 +41,10 @@ Before = Annotated[str | SkipJsonSchema[None], Query()]
 async def list_conversations(
     user_id: UserId, service: ServiceDep, limit: Limit = 50, before: Before = None
 ) -> ConversationList:
-    """The user's conversations, newest first."""
-    place = None if before is None else _decode_place(before, tuple[int, str])
+    """List the user's conversations, newest first."""
+    place = decode_place(before, ConversationPlace)
     async with request_deadline():
-        found = await service.history.conversations(user_id, limit=limit + 1, before=place)
-    page = found[:limit]
+        page, next_place = await service.history.conversations(user_id, limit=limit, before=place)
     return ConversationList(
         user_id=user_id,
         conversations=[
@@ -58,9 +56,7 @@ async def list_conversations(
             )
             for each in page
         ],
-        next_before=_encode_place((page[-1].updated_at_ms, page[-1].conversation_id))
-        if len(found) > limit
-        else None,
+        next_before=encode_place(next_place),
     )
 
 
@@ -75,25 +71,19 @@ async def read_conversation(
     limit: Limit = 50,
     before: Before = None,
 ) -> ConversationPage:
-    """A conversation's messages, oldest first: the newest ones, or those before an earlier page."""
-    place = None if before is None else _decode_place(before, tuple[str, str])
+    """Read a conversation's messages, oldest first: the newest ones, or those before an earlier page."""
+    place = decode_place(before, MessagePlace)
     async with request_deadline():
-        # In this order: a turn that ends in between is in both, and then no longer active.
-        active_turn = await service.history.active_turn(user_id, conversation_id)
-        messages = await service.history.messages(user_id, conversation_id)
-    if active_turn is not None and any(active_turn.turn_id == message.turn_id for message in messages):
-        active_turn = None
-    if not messages and active_turn is None:
+        page = await service.history.page(user_id, conversation_id, limit=limit, before=place)
+    if not page.exists:
         raise errors.ConversationNotFound
-    end = len(messages) if place is None else _position(messages, place)
-    start = max(0, end - limit)
     return ConversationPage.model_validate(
         {
             "user_id": user_id,
             "conversation_id": conversation_id,
-            "active_turn": _active_turn(active_turn),
-            "messages": [msgspec.to_builtins(message) for message in messages[start:end]],
-            "next_before": _encode_place(_name(messages[start])) if 0 < start < end else None,
+            "active_turn": _active_turn(page.active_turn),
+            "messages": [msgspec.to_builtins(message) for message in page.messages],
+            "next_before": encode_place(page.before),
         }
     )
 
@@ -116,25 +106,3 @@ async def delete_user(user_id: UserId, service: ServiceDep) -> Response:
 
 def _active_turn(turn: ActiveTurn | None) -> ActiveTurnBody | None:
     return None if turn is None else ActiveTurnBody(**msgspec.structs.asdict(turn))
-
-
-def _name(message: Message) -> tuple[str, str]:
-    return message.turn_id, type(message).__name__
-
-
-def _position(messages: list[Message], name: tuple[str, str]) -> int:
-    """Where the message stands now; where it is no longer kept, nothing before it is either."""
-    return next((n for n, message in enumerate(messages) if _name(message) == name), 0)
-
-
-def _encode_place(place: tuple[int, str] | tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def _decode_place(text: str, kind: type[_Place]) -> _Place:
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
-    except (ValueError, binascii.Error):
-        raise errors.ValidationFailed(
-            "before: expected a next_before as it was given", param="before"
-        ) from None

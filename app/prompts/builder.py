@@ -1,21 +1,43 @@
-"""What the model is asked: the system prompt, what fits of the conversation so far, and the new message."""
+"""What a backend is asked: the system prompt, the part of the conversation that fits, and the new message."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
 
 from app.errors import ContextLengthExceeded
 from app.llm.context import ContextSize, ContextSizes
 from app.llm.request import EVERYTHING_ADDED, CompletionRequest
-from app.models import AssistantMessage, Message, Question
 from app.prompts.estimates import TokenScale, prompt_tokens
+from app.prompts.transcript import as_sent, message
+from app.store.recent_turns import RecentTurns
 
 _RESERVE = 1.1
-"""For a guess that is too low: a refusal costs more than the oldest turn."""
+"""Margin for estimates that are too low: a refusal costs more than the oldest turn."""
+_ANSWER_SHARE = 4
+"""At most one part in so many of the window is kept free for the answer."""
+_BELOW_REFUSED = 0.9
+"""How long a prompt may be, in proportion to one that was refused, if the window is unknown."""
 _LEAST_ANSWER_TOKENS = 256
-"""An answer's cap is not lowered below it for the sake of what is only likely."""
+"""The answer's cap is not lowered below this because of a size that is only likely."""
+
+
+class Request(Protocol):
+    """What is asked, whichever front it came through."""
+
+    @property
+    def model(self) -> str:
+        """The model that is to answer."""
+
+    @property
+    def message(self) -> str:
+        """The new message of the user."""
+
+    @property
+    def sampling(self) -> Mapping[str, Any]:
+        """OpenAI's parameters, as they came."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,99 +46,119 @@ class Prompt:
 
     completion: CompletionRequest
     guess: float
-    """How many tokens they are likely to take, before anybody has counted."""
+    """The estimate of its tokens, before any backend has counted."""
     tokens: float
-    """How many they are likely to take as this model counts."""
+    """The estimate of its tokens, as this model counts."""
     history_guess: float
-    """The part of the guess that is of the conversation so far."""
+    """The part of `guess` that the conversation so far takes."""
     dropped_messages: int
-    """How many older messages were left out, so that these fit."""
+    """How many older messages were left out, so that the others fit."""
+
+
+class _KeptTurns(NamedTuple):
+    messages: list[dict[str, str]]
+    dropped_messages: int
 
 
 class PromptBuilder:
-    """Builds prompts that fit each model's context."""
+    """Builds prompts that fit each model's window, and that the strictest chat template takes."""
 
     def __init__(self, sizes: ContextSizes, *, system_prompt: str | None, max_tokens: int) -> None:
         """Begin without knowing how a model counts.
 
         Args:
-            sizes: How many tokens each model's context holds.
-            system_prompt: First message of every prompt.
+            sizes: How many tokens each model's window holds.
+            system_prompt: The first message of every prompt.
             max_tokens: Cap on the tokens of an answer.
         """
         self._sizes = sizes
-        self._system_prompt = system_prompt
+        self._system = [message("system", system_prompt)] if system_prompt and system_prompt.strip() else []
         self._max_tokens = max_tokens
         self._scales: defaultdict[str, TokenScale] = defaultdict(TokenScale)
+        self._refused: dict[str, float] = {}
+        """The estimate of the shortest prompt that was refused, for models whose windows are unknown."""
 
     async def build(
-        self, question: Question, history: Iterable[Message], *, most_history: float = math.inf
+        self, request: Request, history: RecentTurns, *, most_history: float = math.inf
     ) -> Prompt:
-        """The prompt for a question, with as many of the newest turns before it as fit.
+        """Build a prompt with as many of the newest turns as fit. Only so much of the history is read.
 
         Args:
-            question: What is asked.
-            history: The conversation so far, oldest first.
-            most_history: What the guess of the conversation's part may come to at most, after a refusal.
+            request: What is asked.
+            history: The conversation so far.
+            most_history: What the estimate of the conversation's part may come to at most, after a refusal.
 
         Raises:
-            ContextLengthExceeded: The question alone does not fit.
+            ContextLengthExceeded: The message alone does not fit.
+            HistoryUnavailable: The history could not be read.
         """
-        size = await self._sizes.of(question.model)
-        scale = self._scales[question.model].factor
-        system = [_message("system", self._system_prompt)] if self._system_prompt else []
-        asked = [_message("user", question.message)]
-        needed = prompt_tokens([*system, *asked])
-        # What was learnt is left out here: where it is wrong, a message would be refused that fits.
+        size = await self._sizes.of(request.model)
+        scale = self._scales[request.model].factor
+        asked = [message("user", request.message)]
+        needed = prompt_tokens([*self._system, *asked])
+        # Not what a refusal seems to have said: if that is wrong, a message that fits would be refused here.
         if size.known and needed >= size.known:
             raise ContextLengthExceeded(
                 f"The message does not fit the model's context of {size.known} tokens.", param="message"
             )
-        sampling = dict(question.sampling)
+        sampling = dict(request.sampling)
         max_tokens = min(sampling.pop("max_tokens", self._max_tokens), self._max_tokens)
-        room = math.inf
-        if size.likely is not None:
-            room = (size.likely - min(max_tokens, size.likely // 4)) / (scale * _RESERVE) - needed
-        turns = _turns(history)
-        kept = _newest(turns, min(room, most_history))
-        messages = [*system, *chain.from_iterable(kept), *asked]
+        room = self._room(request.model, size, max_tokens, scale) - needed
+        kept = await _newest(history, min(room, most_history))
+        messages = [*self._system, *kept.messages, *asked]
         guess = prompt_tokens(messages)
         least = 1 if most_history < math.inf else int(((size.known or 0) - guess) / 2)
         return Prompt(
             completion=CompletionRequest(
-                model=question.model,
+                model=request.model,
                 messages=messages,
                 max_tokens=_cap(max_tokens, size, scale * _RESERVE * guess, least),
                 sampling=sampling,
                 # A cap that the client sent is the client's own business.
-                added=EVERYTHING_ADDED - ({"max_tokens"} & question.sampling.keys()),
+                added=EVERYTHING_ADDED - ({"max_tokens"} & request.sampling.keys()),
             ),
             guess=guess,
             tokens=scale * guess,
             history_guess=guess - needed,
-            dropped_messages=sum(len(turn) for turn in turns[: len(turns) - len(kept)]),
+            dropped_messages=kept.dropped_messages,
         )
 
     async def build_smaller(
-        self, question: Question, history: Iterable[Message], *, refused: Prompt, share: float
+        self, request: Request, history: RecentTurns, *, refused: Prompt, share: float
     ) -> Prompt:
-        """The prompt in place of one that was too long, with a share of its part of the conversation."""
-        size = await self._sizes.of(question.model)
-        counted = (size.likely or 0) - refused.completion.max_tokens
-        if counted > refused.tokens:
-            # It took at least what would not have fitted.
-            self._scales[question.model].learn(guessed=refused.guess, counted=counted)
-        return await self.build(question, history, most_history=share * refused.history_guess)
+        """Build a prompt to replace one that was too long, with a share of its part of the conversation."""
+        size = await self._sizes.of(request.model)
+        if size.likely is None:
+            shortest = self._refused.get(request.model, math.inf)
+            self._refused[request.model] = min(shortest, refused.guess)
+        else:
+            counted = size.likely - refused.completion.max_tokens
+            if counted > refused.tokens:
+                # The prompt took at least what would not have fitted.
+                self._scales[request.model].learn(guessed=refused.guess, counted=counted)
+        return await self.build(request, history, most_history=share * refused.history_guess)
+
+    async def build_without_history(self, request: Request, history: RecentTurns) -> Prompt:
+        """Build a prompt of the message alone, in place of one whose content was refused."""
+        return await self.build(request, history, most_history=0)
 
     def learn(self, prompt: Prompt, counted: int) -> None:
         """Take in how many tokens the backend has counted in a prompt that it took."""
         model = prompt.completion.model
         self._sizes.accepted(model, counted)
         self._scales[model].learn(guessed=prompt.guess, counted=counted)
+        if prompt.guess >= self._refused.get(model, math.inf):
+            del self._refused[model]  # the model was given a larger window
+
+    def _room(self, model: str, size: ContextSize, max_tokens: int, scale: float) -> float:
+        """Return how much the messages may take, as an estimate; infinite if the window is unknown."""
+        if size.likely is None:
+            return self._refused.get(model, math.inf) * _BELOW_REFUSED
+        return (size.likely - min(max_tokens, size.likely // _ANSWER_SHARE)) / (scale * _RESERVE)
 
 
 def _cap(max_tokens: int, size: ContextSize, used: float, least: int) -> int:
-    """The answer's cap: some backends refuse a prompt and a cap that are too much together."""
+    """Lower the answer's cap: some backends refuse a prompt and a cap that are too much together."""
     if size.likely is None:
         return max_tokens
     if size.learnt:
@@ -124,28 +166,17 @@ def _cap(max_tokens: int, size: ContextSize, used: float, least: int) -> int:
     return min(max_tokens, max(int(size.likely - used), least, 1))
 
 
-def _message(role: str, content: str) -> dict[str, str]:
-    return {"role": role, "content": content}
-
-
-def _turns(history: Iterable[Message]) -> list[list[dict[str, str]]]:
-    """The conversation in OpenAI's shape; without empty answers, as backends refuse empty messages."""
-    return [
-        [
-            _message("assistant" if isinstance(kept, AssistantMessage) else "user", kept.content)
-            for kept in turn
-            if kept.content
-        ]
-        for _, turn in groupby(history, key=lambda kept: kept.turn_id)
-    ]
-
-
-def _newest(turns: list[list[dict[str, str]]], tokens: float) -> list[list[dict[str, str]]]:
-    """The last turns, as many as take no more than so many tokens."""
-    first = len(turns)
-    for turn in reversed(turns):
-        tokens -= prompt_tokens(turn)
+async def _newest(history: RecentTurns, tokens: float) -> _KeptTurns:
+    """Take the newest turns, as many as take no more than so many tokens."""
+    kept: list[list[dict[str, str]]] = []
+    async for turn in history.newest_first():
+        messages = as_sent(turn.messages)
+        tokens -= prompt_tokens(messages)
         if tokens < 0:
-            break
-        first -= 1
-    return turns[first:]
+            return _KeptTurns(_oldest_first(kept), turn.stop)
+        kept.append(messages)
+    return _KeptTurns(_oldest_first(kept), history.unread)
+
+
+def _oldest_first(turns: list[list[dict[str, str]]]) -> list[dict[str, str]]:
+    return list(chain.from_iterable(reversed(turns)))

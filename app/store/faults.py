@@ -15,6 +15,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.clock import now
 from app.errors import HistoryUnavailable
 
 CONNECTION_ERRORS = (RedisConnectionError, RedisTimeoutError, OSError, RuntimeError)
@@ -37,11 +38,12 @@ async def translated_redis_errors() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def request_deadline() -> AsyncIterator[None]:
-    """Set one deadline for all Redis work that a request does before it is answered."""
+async def request_deadline() -> AsyncIterator[float]:
+    """Set one deadline, in the event loop's time, for all Redis work before a request is answered."""
+    until = now() + _REQUEST_SECONDS
     try:
-        async with asyncio.timeout(_REQUEST_SECONDS):
-            yield
+        async with asyncio.timeout_at(until):
+            yield until
     except TimeoutError:
         raise HistoryUnavailable from None
 

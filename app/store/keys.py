@@ -14,6 +14,9 @@ SHARDS = "0123456789abcdef"
 OWNER_CHANNELS = "chat:owner:"
 """Prefix of the channels on which the owners of turns are notified of requests from other processes."""
 
+ERASURES_CHANNEL = "chat:erased"
+"""The channel that says that text was erased; the embedded store then rewrites its append-only file."""
+
 
 def messages(user_id: str, conversation_id: str) -> str:
     """Name the LIST of the conversation's messages."""
@@ -33,6 +36,11 @@ def recent_turns(user_id: str, conversation_id: str) -> str:
 def conversations(user_id: str) -> str:
     """Name the ZSET of the user's conversations, by the time of their last turn."""
     return f"{_user(user_id)}:conversations"
+
+
+def sizes(user_id: str) -> str:
+    """Name the HASH of how many bytes each conversation of the user takes."""
+    return f"{_user(user_id)}:sizes"
 
 
 def closed(user_id: str, turn_id: str) -> str:

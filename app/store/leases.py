@@ -1,72 +1,33 @@
-"""The leases of running turns: which process may end a conversation's turn, and until when."""
+"""The running turn of each conversation: which process may write its end, and until when."""
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal
 
 import msgspec
 import structlog
 from redis.exceptions import RedisError
 
-from app.errors import HistoryUnavailable, Quota, RateLimited, TooManyTurns
+from app.errors import HistoryUnavailable, RateLimited, TooManyConversations, TooManyTurns
 from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
 from app.store.connection import RedisClient
+from app.store.conversation_index import ConversationIndex
 from app.store.faults import UNREACHABLE_ERRORS, translated_redis_errors
 from app.store.lease_index import LeaseIndex
+from app.store.lease_results import AdmissionResult, CloseResult, Lease, UserLimits
 from app.store.script import Call, Script
 
 REQUEST_TTL_SECONDS = 24 * 3600
-"""How long an Idempotency-Key leads to the turn that it started."""
+"""How long a repeated Idempotency-Key finds the turn that it started."""
 
 _FIRST_LEASE_MS = 3000
-"""Short, so that a start that Redis executes after its caller has given up frees the conversation soon."""
+"""It is short: a start that Redis executes after its caller has given up frees the conversation soon."""
 
 _log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
-
-
-class AdmissionResult(NamedTuple):
-    """The outcome of an attempt to start a turn; `turn_id` is the other turn, if there is one."""
-
-    outcome: Literal["started", "attached", "reused", "busy", "lapsed", "interrupting"]
-    turn_id: str = ""
-    lease_until_ms: int = 0
-    quota: Quota | None = None
-    """What the user may still start; None if that is not limited."""
-
-
-class UserLimits(NamedTuple):
-    """How many turns a user may have, over all replicas; 0: no limit."""
-
-    at_once: int
-    per_minute: int
-
-    def quota(self, started: int, left_ms: int) -> Quota | None:
-        """Return what is left of the minute, given the turns started in it and the time until it ends."""
-        if not self.per_minute:
-            return None
-        return Quota(self.per_minute, 60, self.per_minute - started, max(1, -(-left_ms // 1000)))
-
-
-class Lease(NamedTuple):
-    """What the renewal of a lease found."""
-
-    outcome: Literal["held", "closed", "lost", "unknown"]
-    stop: str = ""
-    """The reason why the turn is asked to stop; empty: it is not."""
-    has_remote_reader: bool = False
-    end: TurnEnd | None = None
-    """How another process closed the turn."""
-
-
-class CloseResult(NamedTuple):
-    """The outcome of an attempt to close a turn."""
-
-    outcome: Literal["closed", "closed before", "alive", "lost"]
-    end: TurnEnd | None = None
-    """How the turn was closed, by this attempt or an earlier one."""
 
 
 class TurnLeases:
@@ -86,19 +47,21 @@ class TurnLeases:
         closed_seconds: float,
         history_ttl_seconds: int,
         history_max_messages: int,
+        history_max_bytes: int,
         limits: UserLimits,
     ) -> None:
-        """Use a client that its opener closes.
+        """Use a client that the caller closes.
 
         Args:
-            redis: Returns bytes.
-            index: The index in which processes look for expired leases.
-            owner: The id of this process, by which other processes reach it.
-            lease_seconds: How long a lease lasts without a renewal.
-            closed_seconds: How long a closed turn is known to be closed, and is not closed again.
-            history_ttl_seconds: A conversation untouched for so long expires; 0: never.
-            history_max_messages: Above this number the oldest turns of a conversation are dropped.
-            limits: The limits of one user.
+            redis: A client whose answers are bytes.
+            index: Where other processes look for turns whose leases have expired.
+            owner: The id of this process, by which other processes reach the owner of a turn.
+            lease_seconds: How long a lease is valid without a renewal.
+            closed_seconds: How long a turn is known to be closed, and is not closed again.
+            history_ttl_seconds: A conversation untouched for so long is forgotten; 0: never.
+            history_max_messages: Above it the oldest turns of a conversation are dropped.
+            history_max_bytes: Above it the oldest turns are dropped, too.
+            limits: How much one user may have.
         """
         self._redis = redis
         self._index = index
@@ -107,23 +70,47 @@ class TurnLeases:
         self._closed_seconds = int(closed_seconds)
         self._history_ttl_seconds = history_ttl_seconds
         self._history_max_messages = history_max_messages
+        self._history_max_bytes = history_max_bytes
         self._limits = limits
+        self._conversations = ConversationIndex(redis)
         self._start = Script(redis, "start_turn")
         self._renew = Script(redis, "renew_turn")
         self._finish = Script(redis, "finish_turn")
         self._abandon = Script(redis, "abandon_turn")
 
     async def start(self, record: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> AdmissionResult:
-        """Acquire the conversation's lease for this turn, or report why that is impossible.
+        """Make this the conversation's running turn, or say why not.
 
         A running turn that may be interrupted, or has no reader, is asked to stop; the caller tries again.
 
         Raises:
-            RateLimited: The user has started as many turns as a minute allows.
-            TooManyTurns: The user has as many turns running as are allowed at once.
+            RateLimited: The user has started as many turns as this minute may have.
+            TooManyTurns: The user has as many running as there may be at once.
+            TooManyConversations: This would be one conversation more than the user may have.
         """
+        start = partial(self._try_to_start, record, fingerprint=fingerprint, may_interrupt=may_interrupt)
+        outcome, *rest = await start()
+        if outcome == b"too many conversations" and await self._conversations.forget_expired(record.user_id):
+            outcome, *rest = await start()
+        match outcome:
+            case b"started":
+                until, started, left_ms = map(int, rest)
+                return AdmissionResult(
+                    "started", lease_until_ms=until, quota=self._limits.quota(started, left_ms)
+                )
+            case b"limited":
+                quota = self._limits.quota(self._limits.per_minute, int(rest[0]))
+                raise RateLimited(quota=quota, retry_after=quota and quota.reset_seconds)
+            case b"too many":
+                raise TooManyTurns
+            case b"too many conversations":
+                raise TooManyConversations
+            case _:
+                return AdmissionResult(outcome.decode(), *(part.decode() for part in rest))
+
+    async def _try_to_start(self, record: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> list[Any]:
         async with translated_redis_errors():
-            outcome, *rest = await self._start(
+            answer: list[Any] = await self._start(
                 keys=[
                     keys.running(record.user_id, record.conversation_id),
                     keys.request(record.user_id, record.request),
@@ -142,25 +129,16 @@ class TurnLeases:
                     keys.OWNER_CHANNELS,
                     self._limits.at_once,
                     self._limits.per_minute,
+                    self._limits.conversations,
                     "owner",
                     self._owner,
                     *_fields(record),
                 ],
             )
-        if outcome == b"started":
-            until, started, left_ms = map(int, rest)
-            return AdmissionResult(
-                "started", lease_until_ms=until, quota=self._limits.quota(started, left_ms)
-            )
-        if outcome == b"limited":
-            quota = self._limits.quota(self._limits.per_minute, int(rest[0]))
-            raise RateLimited(quota=quota, retry_after=quota and quota.reset_seconds)
-        if outcome == b"too many":
-            raise TooManyTurns
-        return AdmissionResult(outcome.decode(), *(part.decode() for part in rest))
+        return answer
 
     async def find_request(self, record: TurnRecord, *, fingerprint: str) -> AdmissionResult | None:
-        """Return what a request with this Idempotency-Key has started before; None if nothing."""
+        """Find what a request with this turn's Idempotency-Key has started before, if anything."""
         async with translated_redis_errors():
             found: list[Any] = await self._redis.hmget(
                 keys.request(record.user_id, record.request), "fingerprint", "turn_id"
@@ -171,13 +149,13 @@ class TurnLeases:
         return AdmissionResult("attached" if known.decode() == fingerprint else "reused", turn_id.decode())
 
     async def end_of(self, user_id: str, turn_id: str) -> TurnEnd | None:
-        """Return how a turn was closed; None if it was not, or if that is no longer known."""
+        """Return how a turn was closed, as long as that is known."""
         async with translated_redis_errors():
             end = await self._redis.get(keys.closed(user_id, turn_id))
         return _decode_end(end) if end else None
 
     async def find(self, user_id: str, conversation_id: str) -> TurnRecord | None:
-        """Return the conversation's running turn, whether or not its owner is alive."""
+        """Find the conversation's running turn; its owner may have died."""
         async with translated_redis_errors():
             fields: Any = await self._redis.hgetall(keys.running(user_id, conversation_id))
         if b"turn_id" not in fields:
@@ -211,7 +189,7 @@ class TurnLeases:
             _log.error("leases not renewed", count=len(damaged), reason=str(damaged[0]))
         elif failures and len(failures) == len(answers):
             raise HistoryUnavailable from failures[0]
-        # If this fails, a sweeper that finds the turn still checks its lease before it closes the turn.
+        # If this fails, a process that finds a turn expired there looks at its lease before it closes it.
         with suppress(HistoryUnavailable):
             await self._index.note_renewed(
                 {
@@ -231,7 +209,7 @@ class TurnLeases:
         *,
         only_if_lapsed: bool = False,
     ) -> CloseResult:
-        """Append both messages and free the conversation, once: a closed turn stays as it is."""
+        """Append both messages and release the conversation, once. A closed turn stays as it is."""
         async with translated_redis_errors():
             outcome, *rest = await self._finish(
                 keys=[
@@ -241,25 +219,33 @@ class TurnLeases:
                     keys.conversations(record.user_id),
                     keys.recent_turns(record.user_id, record.conversation_id),
                     keys.active_turns(record.user_id),
+                    keys.sizes(record.user_id),
                 ],
                 args=[
                     record.turn_id,
-                    _encode(end),
+                    _encode(end.without_message()),
                     int(only_if_lapsed),
                     self._closed_seconds,
                     record.conversation_id,
                     self._history_max_messages,
+                    self._history_max_bytes,
                     self._history_ttl_seconds,
                     _encode(question),
                     _encode(answer),
                 ],
             )
-        return CloseResult(outcome.decode(), _decode_end(rest[0]) if rest else None)
+        if outcome == b"closed":
+            return CloseResult("closed", end)
+        closed_before = _decode_end(rest[0]) if rest else None
+        # The mark has no words; those of this end are the same if it was this end that closed the turn.
+        if closed_before == end.without_message():
+            closed_before = end
+        return CloseResult(outcome.decode(), closed_before)
 
     async def abandon(
         self, record: TurnRecord, *, only_if_lapsed: bool = False
     ) -> Literal["alive", "read", "unread"]:
-        """Undo a start; `read` means that a remote reader waits for the turn."""
+        """Undo a start; `read`: a reader on another process waits for the turn."""
         async with translated_redis_errors():
             outcome = await self._abandon(
                 keys=[
@@ -268,6 +254,7 @@ class TurnLeases:
                     keys.conversations(record.user_id),
                     keys.messages(record.user_id, record.conversation_id),
                     keys.active_turns(record.user_id),
+                    keys.started_turns(record.user_id),
                 ],
                 args=[record.turn_id, record.conversation_id, int(only_if_lapsed)],
             )

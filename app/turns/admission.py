@@ -17,7 +17,8 @@ from app.errors import (
 from app.models import Question, TurnEnd, TurnRecord
 from app.store.faults import request_deadline
 from app.store.journal import TurnJournal
-from app.store.leases import AdmissionResult, TurnLeases
+from app.store.lease_results import AdmissionResult
+from app.store.leases import TurnLeases
 from app.turns.background import cancel
 from app.turns.lease_renewal import STOPS
 from app.turns.local_turns import LocalTurns

@@ -55,7 +55,7 @@ class TurnEngine:
             directory: Where turns are followed, wherever they run.
             history: Where conversations are read.
             journal: Where turns' events are stored.
-            new_generation: Makes a generation of a record, a question and the conversation's messages.
+            new_generation: Makes a generation of a record, a question and the conversation's turns.
             max_active_turns: How many turns this process runs at once.
             status_wait_seconds: How long the HTTP status is held for the backend's first event.
         """
@@ -89,10 +89,10 @@ class TurnEngine:
         refusal = self._refusal()
         self._starting += 1
         try:
-            async with request_deadline():
+            async with request_deadline() as until:
                 admitted = await self._admission.admit(record, question, refusal=refusal)
                 if admitted.outcome == "started":
-                    generation = await self._prepare(record, question, admitted.lease_until_ms)
+                    generation = await self._prepare(record, question, admitted.lease_until_ms, until)
         except (RequestError, RateLimitError, Draining, Overloaded):
             raise  # nothing was begun
         except BaseException:
@@ -143,11 +143,14 @@ class TurnEngine:
             return Overloaded()
         return None
 
-    async def _prepare(self, record: TurnRecord, question: Question, lease_until_ms: int) -> Generation:
+    async def _prepare(
+        self, record: TurnRecord, question: Question, lease_until_ms: int, until: float
+    ) -> Generation:
+        history = self._history.recent_turns(record.user_id, record.conversation_id, until=until)
         try:
             # A task group: if one fails, the other must not write after the start is rolled back.
             async with asyncio.TaskGroup() as group:
-                history = group.create_task(self._history.messages(record.user_id, record.conversation_id))
+                group.create_task(history.read_first())
                 group.create_task(
                     self._journal.create(
                         record.turn_id,
@@ -159,7 +162,7 @@ class TurnEngine:
         except ExceptionGroup as failures:
             first = failures.exceptions[0]
             raise first from first.__cause__
-        return self._new_generation(record, question, history.result())
+        return self._new_generation(record, question, history)
 
     async def _with_status(self, generation: Generation, reader: Reader) -> Reader:
         try:

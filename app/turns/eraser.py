@@ -1,20 +1,30 @@
 """Erases what is kept of conversations, their running turns too."""
 
+import asyncio
+
+import structlog
+
 from app.errors import ConversationDeleted
 from app.models import TurnEnd
 from app.store.faults import request_deadline
-from app.store.history import HistoryRepository
+from app.store.history import ErasableTurns, HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
 from app.turns.local_turns import LocalTurns
 
+_AT_ONCE = 8
+"""How many conversations of a user are erased side by side."""
 _DELETED = TurnEnd.from_error(ConversationDeleted(), "interrupted")
+
+_log = structlog.get_logger()
 
 
 class ConversationEraser:
-    """Erases conversations.
+    """Erases conversations in slices.
 
-    Every method raises HistoryUnavailable where Redis does not do its part in time, and can be called again.
+    Every slice has a deadline, the whole has none: it ends, however much is kept and however slow Redis is.
+    An erasure that fails half-way is resumed by calling it again: what is left in Redis is left to do.
+    Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 
     def __init__(
@@ -32,22 +42,47 @@ class ConversationEraser:
 
     async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
         """Erase a conversation, its running turn and what is kept of its turns."""
-        async with request_deadline():
-            while True:
-                turn_ids, running_id = await self._history.turn_ids(user_id, conversation_id)
-                # First: what is left of a deletion that fails half-way is found again by the next one.
-                await self._journal.erase(turn_ids, _DELETED)
-                for turn_id in turn_ids:
-                    if (generation := self._turns.get(turn_id)) is not None:
-                        generation.on_lease_lost(_DELETED)
-                is_done = await self._history.delete(user_id, conversation_id, running_id, _DELETED)
-                await self._index.forget(*turn_ids)
-                if is_done:
-                    return
+        await self._erase(user_id, conversation_id)
+        _log.info("conversation erased")
 
     async def delete_user(self, user_id: str) -> None:
         """Erase all text that is kept about a user."""
-        async with request_deadline():
-            conversation_ids = await self._history.conversation_ids(user_id)
-        for conversation_id in conversation_ids:
-            await self.delete_conversation(user_id, conversation_id)
+        erased = 0
+        while conversation_ids := await self._history.conversation_ids(user_id, limit=_AT_ONCE):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for conversation_id in conversation_ids:
+                        group.create_task(self._erase(user_id, conversation_id))
+            except ExceptionGroup as failures:
+                first = failures.exceptions[0]
+                raise first from first.__cause__
+            erased += len(conversation_ids)
+        _log.info("user erased", conversations=erased)
+
+    async def _erase(self, user_id: str, conversation_id: str) -> None:
+        is_done = False
+        while not is_done:
+            async with request_deadline():
+                turns = await self._history.erasable_turns(user_id, conversation_id)
+                is_done = await self._erase_slice(user_id, conversation_id, turns)
+
+    async def _erase_slice(self, user_id: str, conversation_id: str, turns: ErasableTurns) -> bool:
+        """Erase what is kept of these turns, and the conversation itself with its last ones.
+
+        The order matters:
+
+        1. The journals, as long as the messages or the index still name their turns.
+        2. The messages.
+        3. The conversation, when no message is left. Its running turn is closed by that.
+        """
+        is_last = len(turns.message_turns) == turns.length
+        turn_ids = [*turns.ended_ids, *([turns.running_id] if is_last and turns.running_id else [])]
+        if turn_ids:
+            await self._journal.erase(turn_ids, _DELETED)
+            for turn_id in turn_ids:
+                if (generation := self._turns.get(turn_id)) is not None:
+                    generation.on_lease_lost(_DELETED)
+            await self._index.forget(*turn_ids)
+        if turns.ended_ids or turns.length:
+            await self._history.drop(user_id, conversation_id, turns)
+        return is_last and await self._history.delete(user_id, conversation_id, turns.running_id, _DELETED)

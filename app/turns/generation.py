@@ -1,7 +1,7 @@
 """The running part of a turn: it belongs to the service, not to the connection that asked for it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 import anyio
@@ -19,11 +19,12 @@ from app.errors import (
 )
 from app.llm.chunk import Chunk
 from app.llm.client import LLMClient
-from app.models import LOST, Message, Question, TurnEnd, TurnRecord
+from app.models import LOST, Question, TurnEnd, TurnRecord
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing, describe_answer
 from app.prompts.builder import Prompt, PromptBuilder
 from app.store.journal import TurnJournal
+from app.store.recent_turns import RecentTurns
 from app.turns.answer_builder import AnswerBuilder
 from app.turns.journal_writer import JournalWriter
 from app.turns.settlement import Settlement
@@ -55,7 +56,7 @@ class Generation:
         self,
         record: TurnRecord,
         question: Question,
-        history: Sequence[Message],
+        history: RecentTurns,
         *,
         llm: LLMClient,
         prompts: PromptBuilder,
@@ -209,7 +210,7 @@ class Generation:
                     raise
                 prompt = smaller
             except UpstreamFiltered:
-                alone = await self._prompts.build(self._question, self._history, most_history=0)
+                alone = await self._prompts.build_without_history(self._question, self._history)
                 if alone.completion.messages == prompt.completion.messages:
                     raise
                 prompt = alone

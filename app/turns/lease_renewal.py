@@ -9,7 +9,8 @@ import structlog
 from app.clock import now
 from app.errors import HistoryUnavailable, Interrupted
 from app.models import LOST, TurnEnd
-from app.store.leases import Lease, TurnLeases
+from app.store.lease_results import Lease
+from app.store.leases import TurnLeases
 from app.store.owner_mailbox import OwnerMailbox
 from app.turns.background import repeat
 from app.turns.generation import Generation

@@ -8,7 +8,8 @@ from app.observability.metrics import Metrics
 from app.prompts.estimates import text_tokens
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
-from app.store.leases import CloseResult, TurnLeases
+from app.store.lease_results import CloseResult
+from app.store.leases import TurnLeases
 from app.turns.answer_builder import AnswerBuilder
 from app.turns.journal_writer import JournalWriter
 from app.turns.stream import TurnStream

@@ -1,11 +1,12 @@
 """Who may run a conversation's turn and write its end, on fakeredis."""
 
 import json
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from app.errors import HistoryUnavailable
+from app.errors import HistoryUnavailable, RateLimited, TooManyConversations
 from app.models import TurnEnd
 from app.store import keys
 from app.store.lease_index import LeaseIndex
@@ -82,6 +83,100 @@ async def test_a_conversation_is_forgotten_some_time_after_its_last_turn(fake_re
     await complete(running_turns(fake_redis, ttl_seconds=60), "t1")
     for key in (KEY, "chat:{user}:conversations"):
         assert 0 < await fake_redis.ttl(key) <= 60
+
+
+async def test_dropped_turns_are_the_oldest_ones_and_the_rest_stays_below_the_bytes(
+    fake_redis: Redis,
+) -> None:
+    leases = running_turns(fake_redis, max_bytes=2000)
+    for n in range(10):
+        assert await start(leases, f"t{n}") == "started"
+        await leases.finish(turn(f"t{n}"), *turn_messages(f"t{n}", "x" * 50 * n), WHOLE)
+        elements: list[Any] = await fake_redis.lrange(KEY, 0, -1)
+        size = await fake_redis.hget("chat:{user}:sizes", "default")
+        assert size == b"%d:t%d" % (sum(map(len, elements)), n)
+        assert int(size.split(b":")[0]) <= 2000
+    assert await kept(fake_redis) == ["t8", "t8", "t9", "t9"]
+
+
+async def test_the_newest_turn_stays_even_if_it_is_too_long_alone(fake_redis: Redis) -> None:
+    await complete(running_turns(fake_redis, max_bytes=10), "t1", "t2")
+    assert await kept(fake_redis) == ["t2", "t2"]
+
+
+@pytest.mark.parametrize("known", [None, "12345:another"])
+async def test_a_conversation_that_another_release_wrote_is_counted_anew(
+    fake_redis: Redis, known: str | None
+) -> None:
+    await complete(running_turns(fake_redis), *[f"t{n}" for n in range(8)])
+    await fake_redis.delete("chat:{user}:sizes")
+    if known:
+        await fake_redis.hset("chat:{user}:sizes", "default", known)
+    await complete(running_turns(fake_redis, max_bytes=700), "t8")
+    assert await kept(fake_redis) == ["t7", "t7", "t8", "t8"]
+    elements: list[Any] = await fake_redis.lrange(KEY, 0, -1)
+    assert await fake_redis.hget("chat:{user}:sizes", "default") == b"%d:t8" % sum(map(len, elements))
+
+
+async def test_what_the_backend_said_is_not_in_the_mark_of_a_closed_turn(
+    running: TurnLeases, fake_redis: Redis
+) -> None:
+    end = TurnEnd("error", "upstream_error", "cannot answer: my secret question")
+    await start(running, "t1")
+    for outcome in ("closed", "closed before"):
+        closed = await running.finish(turn("t1"), *turn_messages("t1"), end)
+        assert (closed.outcome, closed.end) == (outcome, end)
+    mark = await fake_redis.get(keys.closed("user", "t1"))
+    assert mark == b'{"status":"error","code":"upstream_error"}'
+
+
+async def test_a_start_that_failed_does_not_count_in_its_minute(fake_redis: Redis) -> None:
+    leases = running_turns(fake_redis, a_minute=2)
+    await complete(leases, "t1")
+    for n in range(5):
+        assert await start(leases, f"failed{n}") == "started"
+        for _ in range(2):  # its reply may be lost
+            await leases.abandon(turn(f"failed{n}"))
+    await complete(leases, "t2")
+    with pytest.raises(RateLimited):
+        await start(leases, "t3")
+
+
+async def test_a_start_that_fails_in_a_later_minute_gives_nothing_back(fake_redis: Redis) -> None:
+    leases = running_turns(fake_redis, a_minute=2)
+    await start(leases, "t1")
+    await fake_redis.hset(RUNNING, "counted_until", "1")
+    await leases.abandon(turn("t1"))
+    assert await fake_redis.get("chat:{user}:started-turns") == b"1"
+
+
+async def test_one_conversation_too_many_is_refused_and_the_others_go_on(fake_redis: Redis) -> None:
+    leases = running_turns(fake_redis, conversations=2, a_minute=3)
+    await complete(leases, "t1", conversation_id="a")
+    await complete(leases, "t2", conversation_id="b")
+    with pytest.raises(TooManyConversations):
+        await start(leases, "t3", conversation_id="c")
+    await complete(leases, "t4", conversation_id="a")
+
+
+async def test_conversations_that_have_expired_make_room_for_new_ones(fake_redis: Redis) -> None:
+    leases = running_turns(fake_redis, conversations=2)
+    await complete(leases, "t1", conversation_id="a")
+    await complete(leases, "t2", conversation_id="b")
+    await fake_redis.delete("chat:{user}:messages:a")
+    await complete(leases, "t3", conversation_id="c")
+    assert await fake_redis.zrange("chat:{user}:conversations", 0, -1) == [b"b", b"c"]
+
+
+@pytest.mark.parametrize(("before", "after", "left"), [(0, 5, -1), (500, 5, 500), (5, 500, 500), (5, 0, -1)])
+async def test_the_index_lives_as_long_as_any_conversation_in_it(
+    fake_redis: Redis, before: int, after: int, left: int
+) -> None:
+    await complete(running_turns(fake_redis, ttl_seconds=before), "t1", conversation_id="a")
+    await complete(running_turns(fake_redis, ttl_seconds=after), "t2", conversation_id="b")
+    found = await fake_redis.ttl("chat:{user}:conversations")
+    assert left - 2 <= found <= left
+    assert await fake_redis.zcard("chat:{user}:conversations") == 2
 
 
 async def test_with_a_ttl_of_zero_it_is_never_forgotten(fake_redis: Redis) -> None:
@@ -179,8 +274,8 @@ async def test_a_lapsed_turn_is_found_and_closed_once(running: TurnLeases, fake_
     closed = await running.finish(turn("t1"), *turn_messages("t1", "Hel"), LOST, only_if_lapsed=True)
     assert (closed.outcome, closed.end) == ("closed", LOST)
     # The owner was only stopped for a while: it learns that it has lost the turn, and cannot store it again.
-    assert (await running.renew([(turn("t1"), True)]))[0].end == LOST
-    assert (await running.finish(turn("t1"), *turn_messages("t1"), WHOLE)).end == LOST
+    assert (await running.renew([(turn("t1"), True)]))[0].end == LOST.without_message()
+    assert (await running.finish(turn("t1"), *turn_messages("t1"), WHOLE)).end == LOST.without_message()
     assert await kept(fake_redis) == ["t1", "t1"]
 
 

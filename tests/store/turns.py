@@ -3,13 +3,21 @@
 from app.models import AssistantMessage, TurnRecord, UserMessage
 from app.store.connection import RedisClient
 from app.store.lease_index import LeaseIndex
-from app.store.leases import TurnLeases, UserLimits
+from app.store.lease_results import UserLimits
+from app.store.leases import TurnLeases
 
 ANSWER_AT = "2026-01-01T00:00:00.000Z"
 
 
 def running_turns(
-    redis: RedisClient, *, ttl_seconds: int = 60, max_messages: int = 100, at_once: int = 0, a_minute: int = 0
+    redis: RedisClient,
+    *,
+    ttl_seconds: int = 60,
+    max_messages: int = 100,
+    max_bytes: int = 2**23,
+    at_once: int = 0,
+    a_minute: int = 0,
+    conversations: int = 0,
 ) -> TurnLeases:
     return TurnLeases(
         redis,
@@ -19,7 +27,8 @@ def running_turns(
         closed_seconds=300,
         history_ttl_seconds=ttl_seconds,
         history_max_messages=max_messages,
-        limits=UserLimits(at_once=at_once, per_minute=a_minute),
+        history_max_bytes=max_bytes,
+        limits=UserLimits(at_once=at_once, per_minute=a_minute, conversations=conversations),
     )
 
 

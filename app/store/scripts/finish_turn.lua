@@ -1,49 +1,99 @@
 -- Append both messages of a turn and release its conversation in one step, once, however often it is repeated.
--- KEYS: running, closed, messages, conversations, recent turns, active turns
+-- KEYS: running, closed, messages, conversations, recent turns, active turns, sizes
 -- ARGV: turn id, the turn's end, whether it must have lapsed (1 or 0), seconds to keep the mark `closed`,
---       conversation, messages to keep at most, seconds to keep them (0: for ever), user message, assistant message
--- Returns {'closed', its end}, {'closed before', its end}, {'alive'} or {'lost'}.
-local how = redis.call('GET', KEYS[2])
-if how then
-  -- Also where an earlier attempt has failed half-way: its conversation is not held for ever.
-  if redis.call('HGET', KEYS[1], 'turn_id') == ARGV[1] then
-    redis.call('DEL', KEYS[1])
+--       conversation, messages to keep at most, bytes to keep at most, seconds to keep them (0: for ever),
+--       user message, assistant message
+-- Returns {'closed'}, {'closed before', its end}, {'alive'} or {'lost'}.
+local running_key, closed_key, messages_key, conversations_key, recent_key, active_key, sizes_key = unpack(KEYS)
+local turn_id, turn_end, must_have_lapsed, closed_seconds = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+local conversation, max_messages, max_bytes = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local history_seconds, question, answer = tonumber(ARGV[8]), ARGV[9], ARGV[10]
+
+local closed = redis.call('GET', closed_key)
+if closed then
+  -- An earlier attempt may have failed half-way: its conversation must not be held for ever.
+  if redis.call('HGET', running_key, 'turn_id') == turn_id then
+    redis.call('DEL', running_key)
   end
-  return {'closed before', how}
+  return {'closed before', closed}
 end
-local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until')
+local running = redis.call('HMGET', running_key, 'turn_id', 'lease_until')
+local running_id, lease_until = running[1], running[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[3] == '1' then
-  if running[1] ~= ARGV[1] then
+if must_have_lapsed then
+  if running_id ~= turn_id then
     return {'lost'}
   end
-  if tonumber(running[2]) >= now then
+  if tonumber(lease_until) >= now then
     return {'alive'}
   end
 end
--- The mark comes after the messages: a script that fails half-way keeps what it has written so far.
-redis.call('RPUSH', KEYS[3], ARGV[8], ARGV[9])
-redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[4])
--- An owner that was taken for dead before its turn was known to have begun has lost the conversation, not the turn.
-if running[1] == ARGV[1] then
-  redis.call('DEL', KEYS[1])
-end
-redis.call('ZREM', KEYS[6], ARGV[1])
-redis.call('ZADD', KEYS[4], now, ARGV[5])
--- The mark `closed` outlives the turn's journal.
-redis.call('ZADD', KEYS[5], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now - ARGV[4] * 1000)
-redis.call('EXPIRE', KEYS[5], ARGV[4])
--- Messages come in pairs, so an even limit drops whole turns.
-local limit = tonumber(ARGV[6])
-redis.call('LTRIM', KEYS[3], -(limit - limit % 2), -1)
-if tonumber(ARGV[7]) > 0 then
-  redis.call('EXPIRE', KEYS[3], ARGV[7])
-  redis.call('EXPIRE', KEYS[4], ARGV[7])
-  -- Conversations whose messages have lapsed by now.
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - ARGV[7] * 1000)
+
+-- The conversation's bytes up to here, if the turn that they were counted with is still its last one. A release that
+-- does not count may have written since.
+local bytes
+local last = redis.call('LINDEX', messages_key, -1)
+if last then
+  local counted, counted_id = string.match(redis.call('HGET', sizes_key, conversation) or '', '^(%d+):(.+)$')
+  if counted and string.find(last, '"' .. counted_id .. '"', 1, true) then
+    bytes = tonumber(counted)
+  end
 else
-  redis.call('PERSIST', KEYS[3])
+  bytes = 0
 end
-return {'closed', ARGV[2]}
+
+-- The mark comes after the messages: a script that fails half-way keeps what it has written so far.
+redis.call('RPUSH', messages_key, question, answer)
+redis.call('SET', closed_key, turn_end, 'EX', closed_seconds)
+-- An owner that was taken for dead before its turn was known to have begun has lost the conversation, not the turn.
+if running_id == turn_id then
+  redis.call('DEL', running_key)
+end
+redis.call('ZREM', active_key, turn_id)
+local index_left = redis.call('TTL', conversations_key)
+redis.call('ZADD', conversations_key, now, conversation)
+-- The mark `closed` outlives the turn's journal.
+redis.call('ZADD', recent_key, now, turn_id)
+redis.call('ZREMRANGEBYSCORE', recent_key, '-inf', now - closed_seconds * 1000)
+redis.call('EXPIRE', recent_key, closed_seconds)
+
+local length = redis.call('LLEN', messages_key)
+if bytes then
+  bytes = bytes + #question + #answer
+else
+  -- Count from the newest, only as far as anything is kept.
+  bytes = 0
+  local counted = 0
+  while counted < length and counted < max_messages do
+    local size = #redis.call('LINDEX', messages_key, -counted - 1)
+    if counted >= 2 and bytes + size > max_bytes then
+      break
+    end
+    counted, bytes = counted + 1, bytes + size
+  end
+  redis.call('LTRIM', messages_key, -counted, -1)
+  length = counted
+end
+-- Drop the oldest turns, never the newest one. An answer goes with its question.
+local first = redis.call('LINDEX', messages_key, 0)
+while length > 2 and (length > max_messages or bytes > max_bytes or string.find(first, '^{"role":"assistant"')) do
+  redis.call('LPOP', messages_key)
+  length, bytes = length - 1, bytes - #first
+  first = redis.call('LINDEX', messages_key, 0)
+end
+redis.call('HSET', sizes_key, conversation, string.format('%d:%s', bytes, turn_id))
+
+if history_seconds > 0 then
+  redis.call('EXPIRE', messages_key, history_seconds)
+  redis.call('EXPIRE', sizes_key, history_seconds)
+  -- The index is kept for as long as the conversation in it that is kept longest: its time is never shortened.
+  if index_left == -2 or (index_left >= 0 and index_left < history_seconds) then
+    redis.call('EXPIRE', conversations_key, history_seconds)
+  end
+else
+  redis.call('PERSIST', messages_key)
+  redis.call('PERSIST', sizes_key)
+  redis.call('PERSIST', conversations_key)
+end
+return {'closed'}

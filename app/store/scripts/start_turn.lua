@@ -2,72 +2,98 @@
 -- KEYS: running, request, conversations, active turns, started turns
 -- ARGV: turn id, lease in ms, fingerprint of the request ('': it has no Idempotency-Key), whether a running turn
 --       may be interrupted (1 or 0), seconds to keep the request, conversation, seconds to keep conversations
---       (0: for ever), prefix of owners' channels, turns that may run at once and that may be started in a minute
---       (0: any number), then the fields and values that describe the running turn
+--       (0: for ever), prefix of owners' channels, turns that may run at once, turns that may be started in a minute,
+--       conversations that a user may have (each of the three 0: any number), then the fields and values that
+--       describe the running turn
 -- Returns {'started', lease's end, turns started in this minute, ms until the next}, {'attached', turn}, {'reused'},
---         {'busy', turn}, {'lapsed', turn}, {'interrupting', turn}, {'too many'} or {'limited', ms until the next minute}.
+--         {'busy', turn}, {'lapsed', turn}, {'interrupting', turn}, {'too many conversations'}, {'too many'} or
+--         {'limited', ms until the next minute}.
+local running_key, request_key, conversations_key, active_key, started_key = unpack(KEYS)
+local turn_id, lease_ms, fingerprint, may_interrupt = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1'
+local request_seconds, conversation, history_seconds = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local owner_channels, max_active = ARGV[8], tonumber(ARGV[9])
+local max_started, max_conversations = tonumber(ARGV[10]), tonumber(ARGV[11])
+local first_field = 12
+local day_seconds = 86400
+local minute_ms = 60000
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[3] ~= '' then
-  local request = redis.call('HMGET', KEYS[2], 'fingerprint', 'turn_id')
+if fingerprint ~= '' then
+  local request = redis.call('HMGET', request_key, 'fingerprint', 'turn_id')
   if request[1] then
-    if request[1] ~= ARGV[3] then
+    if request[1] ~= fingerprint then
       return {'reused'}
     end
-    -- The turn itself is found where this is repeated, as the reply was lost.
-    if request[2] ~= ARGV[1] then
+    -- A repetition of this very start, whose reply was lost, is answered below.
+    if request[2] ~= turn_id then
       return {'attached', request[2]}
     end
   end
 end
-local running = redis.call('HMGET', KEYS[1], 'turn_id', 'lease_until', 'has_reader', 'remote_reader_until', 'owner')
-if running[1] == ARGV[1] then
-  return {'started', running[2], redis.call('GET', KEYS[5]) or '0', tostring(math.max(redis.call('PTTL', KEYS[5]), 0))}
+
+local running = redis.call('HMGET', running_key, 'turn_id', 'lease_until', 'has_reader', 'remote_reader_until', 'owner')
+local running_id, lease_until, has_reader, remote_reader_until, owner = unpack(running, 1, 5)
+if running_id == turn_id then
+  local left = math.max(redis.call('PTTL', started_key), 0)
+  return {'started', lease_until, redis.call('GET', started_key) or '0', tostring(left)}
 end
-if running[1] then
-  if tonumber(running[2]) < now then
-    return {'lapsed', running[1]}
+if running_id then
+  if tonumber(lease_until) < now then
+    return {'lapsed', running_id}
   end
-  if ARGV[4] == '0' and (running[3] == '1' or tonumber(running[4]) >= now) then
-    return {'busy', running[1]}
+  if not may_interrupt and (has_reader == '1' or tonumber(remote_reader_until) >= now) then
+    return {'busy', running_id}
   end
-  redis.call('HSETNX', KEYS[1], 'stop', 'interrupted')
-  redis.call('PUBLISH', ARGV[8] .. running[5], running[1])
-  return {'interrupting', running[1]}
+  redis.call('HSETNX', running_key, 'stop', 'interrupted')
+  redis.call('PUBLISH', owner_channels .. owner, running_id)
+  return {'interrupting', running_id}
 end
--- The turns of processes that have died count no more once their leases are over.
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-if tonumber(ARGV[9]) > 0 and redis.call('ZCARD', KEYS[4]) >= tonumber(ARGV[9]) then
+
+if max_conversations > 0 and redis.call('ZCARD', conversations_key) >= max_conversations
+    and not redis.call('ZSCORE', conversations_key, conversation) then
+  return {'too many conversations'}
+end
+-- The turns of processes that have died no longer count once their leases have expired.
+redis.call('ZREMRANGEBYSCORE', active_key, '-inf', now)
+if max_active > 0 and redis.call('ZCARD', active_key) >= max_active then
   return {'too many'}
 end
-local started = 0
-local left = 0
-if tonumber(ARGV[10]) > 0 then
-  started = tonumber(redis.call('GET', KEYS[5]) or '0')
-  left = redis.call('PTTL', KEYS[5])
-  if started >= tonumber(ARGV[10]) then
+local started, left = 0, 0
+if max_started > 0 then
+  started = tonumber(redis.call('GET', started_key) or '0')
+  left = redis.call('PTTL', started_key)
+  if started >= max_started then
     return {'limited', tostring(left)}
   end
-  started = redis.call('INCR', KEYS[5])
-  if started == 1 then
-    left = 60000
-    redis.call('PEXPIRE', KEYS[5], left)
+  started = redis.call('INCR', started_key)
+  if started == 1 or left < 0 then
+    left = minute_ms
+    redis.call('PEXPIRE', started_key, left)
   end
 end
-redis.call('ZADD', KEYS[4], now + ARGV[2], ARGV[1])
-redis.call('EXPIRE', KEYS[4], 86400)
-redis.call('HSET', KEYS[1], 'turn_id', ARGV[1], 'lease_until', now + ARGV[2], 'has_reader', '1',
-  'remote_reader_until', '0', unpack(ARGV, 11))
--- Nothing is left for ever, also where no process is left to close it.
-redis.call('EXPIRE', KEYS[1], 86400)
-redis.call('ZADD', KEYS[3], 'NX', now, ARGV[6])
-if tonumber(ARGV[7]) > 0 then
-  redis.call('EXPIRE', KEYS[3], ARGV[7])
-else
-  redis.call('PERSIST', KEYS[3])
+
+redis.call('ZADD', active_key, now + lease_ms, turn_id)
+redis.call('EXPIRE', active_key, day_seconds)
+redis.call('HSET', running_key, 'turn_id', turn_id, 'lease_until', now + lease_ms, 'has_reader', '1',
+  'remote_reader_until', '0', unpack(ARGV, first_field))
+if max_started > 0 then
+  -- A start that fails gives its count back, unless that minute is over by then.
+  redis.call('HSET', running_key, 'counted_until', now + left)
 end
-if ARGV[3] ~= '' then
-  redis.call('HSET', KEYS[2], 'fingerprint', ARGV[3], 'turn_id', ARGV[1])
-  redis.call('EXPIRE', KEYS[2], ARGV[5])
+-- Nothing stays for ever, even if no process is left to close the turn.
+redis.call('EXPIRE', running_key, day_seconds)
+
+-- The index is kept for as long as the conversation in it that is kept longest: its time is never shortened.
+local index_left = redis.call('TTL', conversations_key)
+redis.call('ZADD', conversations_key, 'NX', now, conversation)
+if history_seconds == 0 then
+  redis.call('PERSIST', conversations_key)
+elseif index_left == -2 or (index_left >= 0 and index_left < history_seconds) then
+  redis.call('EXPIRE', conversations_key, history_seconds)
 end
-return {'started', tostring(now + ARGV[2]), tostring(started), tostring(left)}
+if fingerprint ~= '' then
+  redis.call('HSET', request_key, 'fingerprint', fingerprint, 'turn_id', turn_id)
+  redis.call('EXPIRE', request_key, request_seconds)
+end
+return {'started', tostring(now + lease_ms), tostring(started), tostring(left)}
