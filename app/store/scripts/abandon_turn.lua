@@ -20,7 +20,9 @@ if running_id ~= turn_id then
   return 'unread'
 end
 if counted_until and tonumber(counted_until) > now and tonumber(redis.call('GET', started_key) or '0') > 0 then
-  redis.call('DECR', started_key)
+  if redis.call('DECR', started_key) == 0 then
+    redis.call('DEL', started_key)
+  end
 end
 redis.call('DEL', running_key)
 if redis.call('EXISTS', messages_key) == 0 then
