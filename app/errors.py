@@ -7,6 +7,7 @@ ServiceError
 │   ├── ValidationFailed
 │   ├── ModelNotAllowed
 │   ├── UnsupportedMediaType
+│   ├── MisdirectedRequest
 │   ├── BodyTooLarge
 │   ├── RequestTimeout
 │   ├── NotFound
@@ -118,6 +119,11 @@ class ModelNotAllowed(RequestError):
 class UnsupportedMediaType(RequestError):
     code = "unsupported_media_type"
     default_message = "Send the body uncompressed, with the header Content-Type: application/json."
+
+
+class MisdirectedRequest(RequestError):
+    code = "misdirected_request"
+    default_message = "This service does not answer to the host name of the request; see ALLOWED_HOSTS."
 
 
 class BodyTooLarge(RequestError):

@@ -8,7 +8,7 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from app.api import chat, page, probes, users
+from app.api import chat, docs, page, probes, users
 from app.api.errors import add_error_handlers
 from app.api.middleware import add_middleware
 from app.observability.logging import log_unhandled
@@ -41,6 +41,7 @@ def create_app(
         version="0.1.0",
         summary="A generation belongs to the service, not to the connection.",
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         telemetry=tracing.of_requests(),
@@ -51,4 +52,5 @@ def create_app(
     app.include_router(users.router)
     app.include_router(probes.router)
     app.include_router(page.router)
+    app.include_router(docs.router)
     return app

@@ -4,9 +4,28 @@ import unicodedata
 
 MAX_NAME_CHARS = 128
 
+_INVISIBLE = frozenset({"Cf", "Zl", "Zp"})
+
 
 def check_name(value: str) -> str:
-    """Give a name back that may stand in a path.
+    """Return a name under which messages may be stored.
+
+    Two names that look the same are the same: so a new name is normalised, and has nothing invisible in it.
+
+    Raises:
+        ValueError: It could stand for another name, or could not stand in a path.
+    """
+    if value != value.strip():
+        raise ValueError("expected no space at the beginning or the end")
+    if any(unicodedata.category(char) in _INVISIBLE for char in value):
+        raise ValueError("expected no invisible characters")
+    if not unicodedata.is_normalized("NFC", value):
+        raise ValueError("expected Unicode's normalisation form C")
+    return check_existing_name(value)
+
+
+def check_existing_name(value: str) -> str:
+    """Return a name under which messages may have been stored by an earlier release.
 
     Raises:
         ValueError: It has control characters or a slash, or is `.` or `..`.
@@ -19,8 +38,10 @@ def check_name(value: str) -> str:
 
 
 def is_name(value: object) -> bool:
-    """Whether it is the name of a user or a conversation."""
+    """Whether it may be the name of a user or a conversation."""
     try:
-        return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and bool(check_name(value))
+        return (
+            isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and bool(check_existing_name(value))
+        )
     except ValueError:
         return False

@@ -1,104 +1,56 @@
 """Uvicorn, with a shutdown of its own: the turns end first, then the server."""
 
 import asyncio
-import re
+import resource
 import socket
-import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS
 
-from app.api.errors import error_json
-from app.api.event_stream import ABORT_EXTENSION
-from app.errors import InvalidHttp
+from app.http.protocol import ConnectionLimits, http_protocol
 from app.service import Service
 from app.settings import Settings
 from app.turns.engine import TurnEngine
 
 _LAST_RESPONSES_SECONDS = 5
-"""How long, once all turns have ended, slow readers may take for what is left."""
+"""How long readers may take for the rest of their streams once all turns have ended."""
 _KEEP_ALIVE_SECONDS = 75
-"""How long a connection may be idle. Above what balancers and clients keep theirs (60 seconds, mostly), as a
-request on one that closes at that moment is lost."""
-_MAX_HEAD_BYTES = 64 * 1024
-_HEAD_TOO_LARGE = "The head of the request is too large."
-_BAD_REQUEST = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    b"X-Request-Id: %b\r\nContent-Length: %d\r\n\r\n"
-)
-_BLANK_LINE = b"\r\n\r\n"
-_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+"""How long a connection may be idle. Longer than load balancers and clients keep theirs (mostly 60 seconds):
+a request is lost if the service closes its connection at that moment."""
+_CONNECTIONS_WITHOUT_READER = 1000
+"""How many connections may be open besides those of readers."""
+
+OTHER_DESCRIPTORS = 250
+"""How many files may be open besides: connections to Redis, and idle ones to the backend."""
 
 _log = structlog.get_logger()
 
 
-class _Protocol(HttpToolsProtocol):
-    """Bounds the head of a request, offers no other protocol, and lets the application cut a connection."""
-
-    _head_bytes = 0
-    _is_in_head = False
-    _is_in_body = False
-    _is_spoilt = False
-
-    def data_received(self, data: bytes) -> None:
-        if self._is_spoilt:
-            return
-        if not (self._is_in_head or self._is_in_body):
-            head, blank_line, rest = data.partition(_BLANK_LINE)
-            if len(head) > _MAX_HEAD_BYTES:
-                self.send_400_response(_HEAD_TOO_LARGE)
-                return
-            # RFC 9110, 7.8, lets a server ignore it; the parser would take the body for another protocol's.
-            data = _UPGRADE.sub(b"", head) + blank_line + rest
-        super().data_received(data)
-        if self._is_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _MAX_HEAD_BYTES:
-                self.send_400_response(_HEAD_TOO_LARGE)
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no request; uvicorn's own answer is plain text."""
-        self._is_spoilt = True
-        # Before the first request uvicorn has none, whatever its types say.
-        if self.cycle is not None and not self.cycle.response_complete:  # type: ignore[redundant-expr]
-            # What follows a good request must not spoil its answer.
-            self.cycle.keep_alive = False
-            return
-        request_id = uuid.uuid4().hex
-        body = error_json(InvalidHttp(msg), request_id)
-        self.transport.write(_BAD_REQUEST % (request_id.encode(), len(body)) + body)
-        self.transport.close()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._is_in_head, self._head_bytes = True, 0
-        # Closing a connection would wait for a reader that takes nothing.
-        self.scope["extensions"] = {ABORT_EXTENSION: {"abort": self.transport.abort}}
-
-    def on_headers_complete(self) -> None:
-        self._is_in_head, self._is_in_body = False, True
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._is_in_body = False
-        super().on_message_complete()
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """Bound the connections: by the readers that may come, and by the files that may be open."""
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections = settings.max_readers + _CONNECTIONS_WITHOUT_READER
+    if open_files != resource.RLIM_INFINITY:
+        # A turn has a connection to the backend.
+        left = open_files - settings.max_active_turns - OTHER_DESCRIPTORS
+        connections = min(connections, max(left, open_files // 2))
+    return ConnectionLimits(connections=connections, slow_reader_seconds=settings.slow_reader_seconds)
 
 
-def server_config(app: FastAPI) -> uvicorn.Config:
-    """How the application is served."""
+def server_config(app: FastAPI, limits: ConnectionLimits) -> uvicorn.Config:
+    """Configure how the application is served."""
     return uvicorn.Config(
         app,
-        http=_Protocol,
+        http=http_protocol(limits),  # type: ignore[arg-type]  # anything that makes protocols does
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        # Who asks is of no matter here, so nobody's word for it is needed.
+        # The client's address decides nothing here, so no header has to be believed.
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_LAST_RESPONSES_SECONDS,
@@ -106,10 +58,10 @@ def server_config(app: FastAPI) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM or SIGINT drains the turns while it goes on serving, then stops with exit code 0."""
+    """Drains the turns on SIGTERM or SIGINT while it goes on serving, then stops with exit code 0."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(server_config(app))
+        super().__init__(server_config(app, connection_limits(settings)))
         self._app = app
         self._grace_seconds = settings.shutdown_grace_seconds
         self._is_open = settings.is_open
@@ -121,13 +73,13 @@ class Server(uvicorn.Server):
             _log.info("listening", url=_url(listener))
         if self._is_open:
             _log.warning(
-                "open to anybody: whoever reaches the port speaks for any user, "
-                "as none of API_KEYS, JWT_SECRET and JWT_JWKS_URL is set"
+                "no authentication configured (API_KEYS, JWT_SECRET or JWT_JWKS_URL): "
+                "anyone who can reach this port can act as any user"
             )
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Uvicorn's own would stop at once, and end the process by the signal."""
+        """Handle the signals here: uvicorn would stop at once, and end the process by the signal."""
         loop = asyncio.get_running_loop()
         for stop in HANDLED_SIGNALS:
             loop.add_signal_handler(stop, self._stop)
@@ -140,12 +92,12 @@ class Server(uvicorn.Server):
         service: Service = self._app.state.service
         if self._draining is None:
             _log.info(
-                "draining: running turns may still end; a second signal ends them",
+                "draining: running turns may end; a second signal interrupts them",
                 grace_seconds=self._grace_seconds,
             )
             self._draining = asyncio.create_task(self._drain(service.engine))
         else:
-            _log.info("ending running turns now")
+            _log.info("draining ends now: running turns are interrupted")
             service.engine.end_grace_period()
 
     async def _drain(self, engine: TurnEngine) -> None:

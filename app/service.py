@@ -5,7 +5,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import anyio
 import httpx
 from redis.asyncio import Redis
 
@@ -34,6 +33,7 @@ from app.turns.generation import Generation
 from app.turns.journal_writer import JournalWriter
 from app.turns.lease_renewal import LeaseRenewer
 from app.turns.local_turns import LocalTurns
+from app.turns.reader_slots import ReaderSlots
 from app.turns.remote_turns import RemoteTurns
 from app.turns.settlement import Settlement
 from app.turns.sweeper import TurnSweeper
@@ -52,7 +52,7 @@ class Service:
         authenticator: Finds a request's caller.
         prober: Probes the backend and Redis.
         metrics: The process's metrics.
-        reader_slots: One for each stream that the process may serve at once.
+        reader_slots: Bounds the streams that the process serves at once, and those of each user.
     """
 
     settings: Settings
@@ -63,7 +63,7 @@ class Service:
     authenticator: Authenticator
     prober: Prober
     metrics: Metrics
-    reader_slots: anyio.Semaphore
+    reader_slots: ReaderSlots
 
 
 @asynccontextmanager
@@ -187,10 +187,10 @@ async def _open_turns(
         max_active_turns=settings.max_active_turns,
         status_wait_seconds=settings.llm_status_wait_seconds,
     )
-    reader_slots = anyio.Semaphore(settings.max_readers)
+    reader_slots = ReaderSlots(total=settings.max_readers, per_user=settings.max_readers_per_user)
     metrics.watch(
         active_turns=lambda: len(turns),
-        readers=lambda: settings.max_readers - reader_slots.value,
+        readers=lambda: reader_slots.taken,
         journal_lag_seconds=lambda: writer.lag_seconds,
     )
     background_loops = [writer.run, remote.run, renewer.run, renewer.listen, sweeper.run]

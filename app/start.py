@@ -1,4 +1,4 @@
-"""The start: settings, then what is embedded, then the server."""
+"""The start: settings, then the embedded parts, then the server."""
 
 import gc
 import os
@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from contextlib import closing, suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import structlog
@@ -16,15 +17,13 @@ from app.embedded import EmbeddedError, embedded_parts
 from app.main import create_app
 from app.observability.logging import configure_logging
 from app.redis_url import parse_redis_url
-from app.server import Server
+from app.server import OTHER_DESCRIPTORS, Server
 from app.settings import Settings, SettingsError, load_settings
 
 _USAGE_ERROR = 2
 _SEND_BUFFER_BYTES = 128 * 1024
 _COLLECTOR_THRESHOLDS = (20_000, 50, 100)
-"""With Python's own, a collector that walks through thousands of open streams holds all of them up."""
-_OTHER_DESCRIPTORS = 250
-"""Connections to Redis, idle ones to the backend and of clients that ask no question."""
+"""With Python's defaults the collector walks through thousands of open streams, and delays all of them."""
 
 _log = structlog.get_logger()
 
@@ -33,7 +32,7 @@ def main() -> int:
     """Run the service until a signal stops it.
 
     Returns:
-        The exit code: 0 after a signal, 2 where a setting or the machine stops the start.
+        The exit code: 0 after a signal, 2 if a setting or the machine stops the start.
     """
     try:
         settings = load_settings()
@@ -43,7 +42,7 @@ def main() -> int:
         _warn_of_unknown_hosts(settings)
         with closing(_bind(settings)) as listener, embedded_parts(settings) as complete_settings:
             Server(create_app(complete_settings), complete_settings).run(sockets=[listener])
-            # From here on it only takes the embedded parts to end; no signal makes that faster.
+            # Only the embedded parts are left to end, and no signal makes that faster.
             for stop in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(stop, signal.SIG_IGN)
     except (SettingsError, EmbeddedError) as error:
@@ -53,32 +52,32 @@ def main() -> int:
 
 
 def _raise_descriptor_limit(settings: Settings) -> None:
-    """Open as many files as the machine allows, and say so where that is too few."""
+    """Allow as many open files as the machine does, and warn if they are too few."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS names no limit, and then allows less
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     # A turn has a connection to the backend, a reader one to its client.
-    needed = settings.max_active_turns + settings.max_readers + _OTHER_DESCRIPTORS
+    needed = settings.max_active_turns + settings.max_readers + OTHER_DESCRIPTORS
     if soft < needed:
         _log.warning(
-            "the hard limit of open files (ulimit -Hn) is too low for MAX_ACTIVE_TURNS and MAX_READERS",
+            "too few open files: raise ulimit -Hn, or lower MAX_ACTIVE_TURNS and MAX_READERS",
             limit=soft,
             needed=needed,
         )
 
 
 def _calm_garbage_collector() -> None:
-    """Look for garbage less often, and not at all in what lives as long as the process."""
+    """Look for garbage less often, and never in objects that live as long as the process."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
 
 
 def _warn_of_unknown_hosts(settings: Settings) -> None:
-    """Say which variable names a host that this machine cannot find, as compose's names on the host itself.
+    """Warn of a variable that names a host which this machine cannot resolve.
 
-    It is no reason to stop: the name may come to be known. And nothing waits for the look-ups.
+    The start goes on: the name may become known later. Nothing waits for the look-ups.
     """
     names = [("LLM_BASE_URL", urlsplit(settings.llm_base_url).hostname)]
     if settings.redis_url:
@@ -92,24 +91,33 @@ def _look_up(variable: str, host: str) -> None:
     try:
         socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
-        _log.warning(
-            "a variable points at a host that cannot be found from here", variable=variable, host=host
-        )
+        _log.warning("a variable names a host that cannot be resolved", variable=variable, host=host)
 
 
 def _bind(settings: Settings) -> socket.socket:
-    """Take the port before anything else is started, so that a busy one is told at once."""
+    """Take the port first: if it is busy, the start ends before anything else has begun."""
     address = (settings.app_host, settings.app_port)
     try:
         family, _, _, _, resolved = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         raise SettingsError(f"APP_HOST: expected an address of this machine ({error})") from None
+    if settings.is_open and not settings.allow_anybody and not _is_loopback(str(resolved[0])):
+        raise SettingsError(
+            "API_KEYS: expected keys, or JWT_SECRET or JWT_JWKS_URL, as APP_HOST is no loopback address; "
+            "ALLOW_ANYBODY=true lets anyone who can reach the port act as any user"
+        )
     try:
-        listener = socket.create_server(resolved, family=family)
+        # Under `::` the clients of both families come.
+        both = resolved[0] == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server(resolved, family=family, dualstack_ipv6=both)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise SettingsError(f"APP_PORT: cannot listen on {address[0]} port {address[1]}: {reason}") from None
-    # Else the kernel takes megabytes for a slow reader, and a third of them has to leave before it counts as
-    # one that takes something.
+    # Otherwise the kernel buffers megabytes for a slow reader, and a third of them has to leave before the
+    # reader counts as one that takes something.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return listener
+
+
+def _is_loopback(address: str) -> bool:
+    return ip_address(address.partition("%")[0]).is_loopback

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from app import errors
+from app.api.connection import wait_for_disconnect
+from app.api.cursors import LastEventId, belongs_to, parse_last_event_id
 from app.api.dependencies import (
     CallerDep,
     FollowTurn,
@@ -17,16 +19,17 @@ from app.api.dependencies import (
     require_json,
 )
 from app.api.errors import openapi_responses
-from app.api.event_stream import TurnResponse, parse_last_event_id, wait_for_disconnect
+from app.api.event_stream import TurnResponse
+from app.api.json_body import JsonRoute
 from app.api.schemas import ChatRequest, StoppedTurn
 from app.models import Question
 from app.settings import Settings
 from app.turns.stream import Reader
 
 _CLIENT_CLOSED_REQUEST = 499
-"""For nobody to read; nginx's name for it."""
+"""The status that nginx logs for a client that has gone; no client reads it."""
 
-router = APIRouter(tags=["chat"])
+router = APIRouter(tags=["chat"], route_class=JsonRoute)
 
 _EVENT = {
     "type": "object",
@@ -38,12 +41,13 @@ _EVENT = {
 }
 _STREAM = {
     "description": (
-        "Each of the backend's chunks as one event, then one terminal event: `[DONE]`, the answer is whole, "
-        "or was stopped by its user, and is stored; or an error object."
+        "One event for each of the backend's chunks, then one terminal event: `[DONE]` if the answer is "
+        "complete, or was stopped by its user, and is stored; otherwise an error object."
     ),
     "content": {"text/event-stream": {"itemSchema": _EVENT}},
     "headers": {name: {"required": True, "schema": {"type": "string"}} for name in ("X-Turn-Id", "Location")},
 }
+_RECEIVED = {"description": "`Last-Event-ID` names the terminal event: there is nothing more to send."}
 
 
 @router.post(
@@ -53,8 +57,11 @@ _STREAM = {
     dependencies=[Depends(require_json)],
     responses={
         200: _STREAM,
+        204: _RECEIVED,
         **openapi_responses(
             errors.InvalidJson,
+            errors.InvalidLastEventId,
+            errors.MisdirectedRequest,
             errors.ContextLengthExceeded,
             errors.UpstreamRejected,
             errors.InvalidApiKey,
@@ -91,13 +98,23 @@ async def start_turn(
     slot: ReaderSlotDep,
     follow: FollowTurn,
     idempotency_key: IdempotencyKey,
+    last_event_id: LastEventId,
 ) -> Response:
-    """Ask a question; the answer is streamed as Server-Sent Events and kept in the conversation."""
+    """Ask a question. The answer is streamed as Server-Sent Events and stored in the conversation.
+
+    A repeat with the same `Idempotency-Key` attaches to the same turn, after the event that `Last-Event-ID`
+    names if it is one of this turn.
+    """
     caller.require(body.user_id)
     question = _question(body, service.settings, idempotency_key)
     slot.take()
+    slot.assign(body.user_id)
     reader = await _or_disconnect(request, service.engine.start(question))
-    return follow(reader) if reader is not None else Response(status_code=_CLIENT_CLOSED_REQUEST)
+    if reader is None:
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    if belongs_to(last_event_id, reader.stream.id) and not _resume(reader, last_event_id):
+        return Response(status_code=204)
+    return follow(reader)
 
 
 @router.get(
@@ -106,8 +123,9 @@ async def start_turn(
     status_code=200,
     responses={
         200: _STREAM,
-        204: {"description": "The terminal event has been received; there is nothing more to come."},
+        204: _RECEIVED,
         **openapi_responses(
+            errors.MisdirectedRequest,
             errors.InvalidLastEventId,
             errors.InvalidApiKey,
             errors.TurnNotFound,
@@ -127,22 +145,28 @@ async def follow_turn(
     service: ServiceDep,
     slot: ReaderSlotDep,
     follow: FollowTurn,
-    last_event_id: Annotated[str, Header()] = "",
-    last_event_id_query: Annotated[str, Query(alias="last_event_id")] = "",
+    last_event_id: LastEventId,
 ) -> Response:
     """Follow a turn, running or ended, from its start or from the event after the last one received."""
-    received = last_event_id or last_event_id_query
-    place = parse_last_event_id(received, turn_id) if received else 0
-    if place == "end":
+    position = parse_last_event_id(last_event_id, turn_id) if last_event_id else 0
+    if position == "end":
         return Response(status_code=204)
     slot.take()
-    return follow(await service.directory.follow(turn_id, place, only_of=caller.user_id))
+    reader = await service.directory.follow(turn_id, position, only_of=caller.user_id)
+    try:
+        slot.assign(reader.stream.user_id)
+    except errors.Overloaded:
+        reader.close()
+        raise
+    return follow(reader)
 
 
 @router.delete(
     "/chat/{turn_id}",
     responses=openapi_responses(
         errors.InvalidApiKey,
+        errors.Forbidden,
+        errors.MisdirectedRequest,
         errors.TurnNotFound,
         errors.ValidationFailed,
         errors.InternalError,
@@ -151,12 +175,12 @@ async def follow_turn(
     ),
 )
 async def stop_turn(turn_id: str, caller: CallerDep, service: ServiceDep) -> StoppedTurn:
-    """Stop a running turn; the answer comes once it has stopped. A turn that has ended stays as it is."""
+    """Stop a running turn, and answer once it has stopped. A turn that has ended stays as it is."""
     return StoppedTurn(turn_id=turn_id, status=await service.directory.stop(turn_id, only_of=caller.user_id))
 
 
 async def _or_disconnect(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:
-    """Wait for the turn's status; a client that has gone by then is no reader of it."""
+    """Wait for the turn's status; return None if the client leaves before it is known."""
     start = asyncio.create_task(starting)
     leave = asyncio.create_task(wait_for_disconnect(request.receive))
     try:
@@ -171,6 +195,20 @@ async def _or_disconnect(request: Request, starting: Coroutine[Any, Any, Reader]
     with suppress(asyncio.CancelledError, errors.ServiceError):
         (await start).close()
     return None
+
+
+def _resume(reader: Reader, last_event_id: str) -> bool:
+    """Continue after the last event received, if there is anything more to send."""
+    try:
+        position = parse_last_event_id(last_event_id, reader.stream.id)
+        if position == "end":
+            reader.close()
+            return False
+        reader.resume_after(position)
+    except errors.InvalidLastEventId:
+        reader.close()
+        raise
+    return True
 
 
 def _question(body: ChatRequest, settings: Settings, idempotency_key: str | None) -> Question:

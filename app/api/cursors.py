@@ -1,32 +1,40 @@
-"""The opaque places that pages name for the next page."""
+"""A position in a turn's stream, as clients name it: `Last-Event-ID`."""
 
-import base64
-import binascii
-from typing import TypeVar
+import re
+from typing import Annotated, Literal
 
-import msgspec
+from fastapi import Depends, Header, Query
 
-from app.errors import ValidationFailed
+from app.errors import InvalidLastEventId
 
-_Place = TypeVar("_Place", bound=msgspec.Struct)
-
-
-def encode_place(place: msgspec.Struct | None) -> str | None:
-    """Write a place as `next_before` has it."""
-    return (
-        None if place is None else base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-    )
+_POSITION = re.compile(r"end|[1-9][0-9]{0,15}")
 
 
-def decode_place(text: str | None, kind: type[_Place]) -> _Place | None:
-    """Read a `before` as it was given.
+def parse_last_event_id(last_event_id: str, turn_id: str) -> int | Literal["end"]:
+    """Return the number of the last event that a reader has received.
 
     Raises:
-        ValidationFailed: It is no place of this kind.
+        InvalidLastEventId: The id is malformed, or belongs to another turn.
     """
-    if text is None:
-        return None
-    try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
-    except (ValueError, binascii.Error):
-        raise ValidationFailed("before: expected a next_before as it was given", param="before") from None
+    position = _POSITION.fullmatch(last_event_id.rpartition("-")[2])
+    if position is None or not belongs_to(last_event_id, turn_id):
+        raise InvalidLastEventId(turn_id=turn_id)
+    return "end" if position[0] == "end" else int(position[0])
+
+
+def belongs_to(last_event_id: str, turn_id: str) -> bool:
+    """Whether it is an event id of this turn."""
+    return last_event_id.rpartition("-")[0] == turn_id
+
+
+async def _last_event_id(
+    header: Annotated[str, Header(alias="Last-Event-ID")] = "",
+    snake_case: Annotated[str, Query(alias="last_event_id")] = "",
+    camel_case: Annotated[str, Query(alias="lastEventId", include_in_schema=False)] = "",
+    header_case: Annotated[str, Query(alias="Last-Event-ID", include_in_schema=False)] = "",
+) -> str:
+    """Return the header or, if there is none, the query that a polyfill sends in its place."""
+    return header or snake_case or camel_case or header_case
+
+
+LastEventId = Annotated[str, Depends(_last_event_id)]

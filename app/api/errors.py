@@ -1,4 +1,4 @@
-"""From an error to what the client sees of it: the status, the headers and the one body."""
+"""Renders errors: the status, the headers and the one body."""
 
 from collections.abc import Mapping
 from http import HTTPMethod, HTTPStatus
@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
 from app import errors
 from app.api.schemas import ErrorBody
@@ -33,6 +34,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.TurnExpired: 410,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
+    errors.MisdirectedRequest: 421,
     errors.ValidationFailed: 422,
     errors.ModelNotAllowed: 422,
     errors.IdempotencyKeyReused: 422,
@@ -56,7 +58,7 @@ STATUS: Mapping[type[ServiceError], int] = {
 _MAX_PARAM_CHARS = 100
 _RETRYABLE = frozenset({429, 503})
 _RETRY_AFTER_SECONDS = 2
-"""What a client is told to wait where nothing better is known."""
+"""The Retry-After of an error that does not bring its own."""
 
 _log = structlog.get_logger()
 
@@ -64,16 +66,27 @@ _BY_HTTP_STATUS: Mapping[int, type[ServiceError]] = {
     400: errors.InvalidJson,
     404: errors.NotFound,
     405: errors.MethodNotAllowed,
-    408: errors.RequestTimeout,
-    413: errors.BodyTooLarge,
 }
-"""What the framework raises by status alone."""
+"""The errors that the framework raises by status alone."""
+
+
+class BodyRefused(HTTPException):
+    """A body that is not read to its end, for this reason.
+
+    While FastAPI reads a body, it passes on no exception but its own.
+    """
+
+    def __init__(self, reason: ServiceError) -> None:
+        # The rest of the body is not read, so no other request can follow on this connection.
+        super().__init__(STATUS[type(reason)], headers={"Connection": "close"})
+        self.reason = reason
 
 
 def openapi_responses(*raised: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these errors."""
+    """Describe the errors that a route may answer with, and the one that any request may get."""
     by_status: dict[int | str, dict[str, Any]] = {}
-    for error in sorted(raised, key=lambda error: (STATUS[error], error.code)):
+    always: type[ServiceError] = errors.InvalidHttp
+    for error in sorted({always, *raised}, key=lambda error: (STATUS[error], error.code)):
         entry = by_status.setdefault(STATUS[error], {"model": ErrorBody, "description": ""})
         entry["description"] += f"{' · ' if entry['description'] else ''}`{error.code}`"
         if STATUS[error] in _RETRYABLE:
@@ -82,7 +95,7 @@ def openapi_responses(*raised: type[ServiceError]) -> dict[int | str, dict[str, 
 
 
 def error_json(error: ServiceError, request_id: str, *, turn_id: str | None = None) -> bytes:
-    """The error's one body, on one line."""
+    """Encode the error's one body, on one line."""
     detail: dict[str, str | None] = {
         "message": error.message,
         "type": error.type,
@@ -96,9 +109,10 @@ def error_json(error: ServiceError, request_id: str, *, turn_id: str | None = No
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Render every failure of a route, of the framework and of our own in the one shape."""
+    """Render every error of a route, of the framework and of the service in the one shape."""
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(BodyRefused, _body_refused)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(Exception, _defect)
 
@@ -106,7 +120,7 @@ def add_error_handlers(app: FastAPI) -> None:
 def error_response(
     error: ServiceError, request_id: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The whole answer to a request that failed."""
+    """Make the answer to a request that failed."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     extra = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
     if retry_after := error.retry_after or (_RETRY_AFTER_SECONDS if status in _RETRYABLE else None):
@@ -124,58 +138,69 @@ def error_response(
 
 
 def quota_headers(quota: Quota) -> Mapping[str, str]:
-    """RateLimit and RateLimit-Policy as draft-ietf-httpapi-ratelimit-headers-10 has them."""
+    """Make RateLimit and RateLimit-Policy as draft-ietf-httpapi-ratelimit-headers-10 has them."""
     return {
         "RateLimit-Policy": f'"turns";q={quota.limit};w={quota.window_seconds}',
         "RateLimit": f'"turns";r={quota.remaining};t={quota.reset_seconds}',
     }
 
 
-def _respond(request: Request, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
-    service: Service = request.app.state.service
+def respond(scope: Scope, error: ServiceError, headers: Mapping[str, str] | None = None) -> Response:
+    """Count and log the error of a request, and answer with it."""
+    service: Service = scope["app"].state.service
     service.metrics.request_errors.labels(error.code).inc()
-    return error_response(error, request.state.request_id, headers)
+    if isinstance(error, errors.AuthenticationError | errors.MisdirectedRequest):
+        host, _ = scope.get("client") or (None, None)
+        _log.warning("request refused", code=error.code, method=scope["method"], client=host)
+    return error_response(error, scope["state"]["request_id"], headers)
 
 
 async def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # Starlette's handlers are typed for any exception
     if error.type == "server_error":
         cause = type(error.__cause__).__name__ if error.__cause__ else None
-        _log.warning("a request failed", code=error.code, reason=error.message, cause=cause)
-    return _respond(request, error)
+        _log.warning("request failed", code=error.code, reason=error.message, cause=cause)
+    return respond(request.scope, error)
+
+
+async def _body_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BodyRefused)  # see above
+    return respond(request.scope, error.reason, error.headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # see above
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return _respond(request, errors.InvalidJson())
-    # The first part says where in the request, those after the field where in its value.
+        return respond(request.scope, errors.InvalidJson())
+    # The first part is the place in the request, the second the field, the others the place in its value.
     param = str(first["loc"][1])[:_MAX_PARAM_CHARS] if len(first["loc"]) > 1 else None
     reason = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "expected", 1)
-    return _respond(request, errors.ValidationFailed(f"{param}: {reason}" if param else reason, param=param))
+    return respond(
+        request.scope, errors.ValidationFailed(f"{param}: {reason}" if param else reason, param=param)
+    )
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # see above
     kind = _BY_HTTP_STATUS.get(error.status_code, errors.InternalError)
     headers = {"Allow": _allowed_methods(request)} if kind is errors.MethodNotAllowed else error.headers
-    return _respond(request, kind(), headers)
+    return respond(request.scope, kind(), headers)
 
 
 def _allowed_methods(request: Request) -> str:
-    """What the path takes: the framework's own Allow names the methods of its first route alone."""
-    taken = [
-        method
+    """List what the path accepts. The framework's own Allow has the methods of its first route alone."""
+    accepted = {
+        method.value
         for method in HTTPMethod
         if any(
             route.matches({**request.scope, "method": method})[0] is Match.FULL
             for route in request.app.routes
         )
-    ]
-    return ", ".join(taken)
+    }
+    return ", ".join(sorted(accepted | {"HEAD"} if "GET" in accepted else accepted))
 
 
 async def _defect(request: Request, error: Exception) -> Response:
-    _log.error("a request failed by a defect", request_id=request.state.request_id, exc_info=error)
-    return _respond(request, errors.InternalError())
+    _log.error("request failed by a defect", request_id=request.state.request_id, exc_info=error)
+    return respond(request.scope, errors.InternalError())

@@ -1,54 +1,34 @@
-"""A turn as an event stream, and a place in it as `Last-Event-ID`."""
+"""A turn as an event stream."""
 
 import asyncio
-import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, Self
+from collections.abc import Iterator, Mapping
 
 import structlog
-from sse_starlette import ServerSentEvent
 from sse_starlette.sse import AppStatus
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from app.api.connection import ABORT_EXTENSION, ClientConnection, wait_for_disconnect
 from app.api.errors import error_json, quota_headers
-from app.errors import InvalidLastEventId, error_for
+from app.errors import error_for
 from app.models import TurnEnd
-from app.timer import LazyTimer
 from app.turns.stream import Reader
 
-# Importing the library makes it end every stream as soon as the server is asked to stop; here the server
-# stops only after its turns have ended.
+# Importing the library makes it end every stream as soon as the server is asked to stop. This server stops
+# only after its turns have ended.
 AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]
 
-ABORT_EXTENSION = "app.abort"
-"""Under this name the server offers to cut the connection. Closing it would wait for the reader for ever."""
-
 _WRITE_BYTES = 32 * 1024
-"""A reader has its full time for each write. Events stay whole: a ping may come between two writes."""
-_PING = ServerSentEvent(comment="ping", sep="\n").encode()
-_PLACE = re.compile(r"end|[1-9][0-9]{0,15}")
+"""About the size of one write. A reader has its full time for each; no event is split over two writes."""
 
 _log = structlog.get_logger()
 
 
-def parse_last_event_id(last_event_id: str, turn_id: str) -> int | Literal["end"]:
-    """The number of the event that a reader had last.
-
-    Raises:
-        InvalidLastEventId: It is malformed, or of another turn.
-    """
-    of_turn, _, place = last_event_id.rpartition("-")
-    if of_turn != turn_id or not _PLACE.fullmatch(place):
-        raise InvalidLastEventId(turn_id=turn_id)
-    return "end" if place == "end" else int(place)
-
-
 class TurnResponse(Response):
-    """Follows a turn from a reader's place to its one terminal event.
+    """Follows a turn from a reader's position to its one terminal event.
 
-    It writes ready bytes, and a token puts its timers off rather than setting one: sse-starlette's response
-    would add a third to a token's cost.
+    It writes ready bytes, and a token only moves the deadlines of timers that run already: sse-starlette's
+    response would add a third to a token's cost.
     """
 
     def __init__(
@@ -56,7 +36,7 @@ class TurnResponse(Response):
     ) -> None:
         self.status_code = 200
         self.background = None
-        # As an attribute of the class it would be the type of the route's errors, too.
+        # As an attribute of the class it would also be the media type of the route's errors.
         self.media_type = "text/event-stream"
         self.init_headers(_headers(reader))
         self._reader = reader
@@ -65,7 +45,7 @@ class TurnResponse(Response):
         self._slow_reader_seconds = slow_reader_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # In a task of its own, so that a token does not wake all that stands around a response.
+        # A task of its own: a token wakes nothing of what is around the response.
         following = asyncio.create_task(self._follow(scope, send))
         leaving = asyncio.create_task(wait_for_disconnect(receive))
         try:
@@ -77,7 +57,7 @@ class TurnResponse(Response):
 
     async def _follow(self, scope: Scope, send: Send) -> None:
         def disconnect() -> None:
-            _log.info("disconnected a reader that takes nothing", turn_id=self._reader.stream.id)
+            _log.info("slow reader disconnected", turn_id=self._reader.stream.id)
             scope["extensions"][ABORT_EXTENSION]["abort"]()
 
         with ClientConnection(
@@ -86,87 +66,27 @@ class TurnResponse(Response):
             slow_reader_seconds=self._slow_reader_seconds,
             wake=self._reader.wake,
             disconnect=disconnect,
-        ) as line:
-            await line.send(
+        ) as connection:
+            await connection.send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
-            await self._write_turn(line)
+            await self._write_turn(connection)
 
-    async def _write_turn(self, line: "ClientConnection") -> None:
+    async def _write_turn(self, connection: ClientConnection) -> None:
         reader = self._reader
         while reader.is_open:
             if events := reader.take():
                 for frames in _frames(events, reader):
-                    await line.write(frames)
+                    await connection.write(frames)
             elif reader.stream.end is not None:
-                await line.write(
+                await connection.write(
                     _terminal(reader.stream.end, reader.stream.id, self._request_id), is_last=True
                 )
                 return
-            elif line.is_ping_due:
-                await line.ping()
+            elif connection.is_ping_due:
+                await connection.ping()
             else:
                 await reader.wait()
-
-
-async def wait_for_disconnect(receive: Receive) -> None:
-    """Wait until the client has gone; what it sends until then is nobody's."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-class ClientConnection:
-    """The way to one client: how long it has been silent, and how long the client has taken nothing."""
-
-    def __init__(
-        self,
-        send: Send,
-        *,
-        ping_seconds: float,
-        slow_reader_seconds: float,
-        wake: Callable[[], None],
-        disconnect: Callable[[], None],
-    ) -> None:
-        self.is_ping_due = False
-        self._send = send
-        self._wake = wake
-        self._now = asyncio.get_running_loop().time
-        self._wrote_at = self._now()
-        self._is_writing = False
-        self._pings = LazyTimer(lambda: self._wrote_at + ping_seconds, self._ask_for_ping)
-        self._patience = LazyTimer(
-            lambda: (self._wrote_at if self._is_writing else self._now()) + slow_reader_seconds, disconnect
-        )
-
-    def __enter__(self) -> Self:
-        self._pings.start()
-        self._patience.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pings.cancel()
-        self._patience.cancel()
-
-    async def send(self, message: Message) -> None:
-        """Send one ASGI message; it waits where the client takes nothing."""
-        self._wrote_at = self._now()
-        self._is_writing = True
-        await self._send(message)
-        self._is_writing = False
-
-    async def write(self, body: bytes, *, is_last: bool = False) -> None:
-        """Send a part of the body."""
-        await self.send({"type": "http.response.body", "body": body, "more_body": not is_last})
-
-    async def ping(self) -> None:
-        """Say that the line is alive, and wait for the next silence."""
-        self.is_ping_due = False
-        await self.write(_PING)
-        self._pings.start()
-
-    def _ask_for_ping(self) -> None:
-        self.is_ping_due = True
-        self._wake()
 
 
 def _headers(reader: Reader) -> Mapping[str, str]:
@@ -182,7 +102,7 @@ def _headers(reader: Reader) -> Mapping[str, str]:
 
 
 def _frames(events: list[bytes], reader: Reader) -> Iterator[bytes]:
-    """Events as they are written, gathered to writes of a bounded size; the reader has taken them last."""
+    """Encode the events that the reader has just taken, and join them to writes of a bounded size."""
     turn_id = reader.stream.id.encode()
     frames: list[bytes] = []
     size = 0

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
-from app.errors import NotFound
+from app.api.errors import openapi_responses
+from app.errors import MisdirectedRequest, NotFound
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -62,7 +63,10 @@ IfNoneMatch = Annotated[str, Header(include_in_schema=False)]
 @router.get(
     "/",
     response_class=Response,
-    responses={200: {"description": "A chat page that uses these endpoints", "content": {"text/html": {}}}},
+    responses={
+        200: {"description": "A chat page that uses these endpoints", "content": {"text/html": {}}},
+        **openapi_responses(MisdirectedRequest),
+    },
 )
 async def page(if_none_match: IfNoneMatch = "") -> Response:
     """Chat in a browser."""

@@ -1,4 +1,4 @@
-"""`/health`, `/ready` and `/metrics`, for whoever restarts the process, sends it traffic or watches it."""
+"""`/health`, `/ready` and `/metrics`: for what restarts the process, sends it traffic and watches it."""
 
 from typing import Literal
 
@@ -15,9 +15,9 @@ Status = Literal["ready", "not_ready", "draining"]
 router = APIRouter(tags=["probes"])
 
 
-@router.get("/health")
+@router.get("/health", responses=openapi_responses())
 async def health() -> Health:
-    """The event loop turns. Nothing else is looked at: a restart would not mend a backend."""
+    """Answer while the event loop turns. Nothing else is checked: a restart would not mend a backend."""
     return Health()
 
 
@@ -30,7 +30,7 @@ async def health() -> Health:
     },
 )
 async def ready(response: Response, service: ServiceDep, checks: Literal["all", "none"] = "all") -> Readiness:
-    """Whether the backend and Redis answer; with `checks=none` only whether the process takes new turns."""
+    """Say whether the backend and Redis answer; with `checks=none` only whether new turns are accepted."""
     found = await service.prober.check() if checks == "all" else {}
     is_up = all(check.status == "up" for check in found.values())
     status: Status = "draining" if service.engine.is_draining else "ready" if is_up else "not_ready"
@@ -48,5 +48,5 @@ async def ready(response: Response, service: ServiceDep, checks: Literal["all", 
     },
 )
 async def metrics(service: ServiceDep) -> Response:
-    """What is counted and timed, for Prometheus."""
+    """Return the metrics of this process."""
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.models import TurnStatus
-from app.names import MAX_NAME_CHARS, check_name
+from app.names import MAX_NAME_CHARS, check_existing_name, check_name
 from app.observability.readiness import Check
 
 
@@ -15,15 +15,19 @@ def _not_blank(value: str) -> str:
     return value
 
 
-Name = Annotated[
+_NameField = Annotated[
     str,
     Field(
         min_length=1,
         max_length=MAX_NAME_CHARS,
         json_schema_extra={"pattern": r"^[^/\x00-\x1f\x7f-\x9f]*$", "not": {"enum": [".", ".."]}},
     ),
-    AfterValidator(check_name),
 ]
+Name = Annotated[_NameField, AfterValidator(check_name)]
+ExistingName = Annotated[_NameField, AfterValidator(check_existing_name)]
+"""A name as earlier releases stored it: what is stored under it can be read and erased."""
+_MAX_INTEGER = 2**63 - 1
+"""Backends read integers into 64 bits."""
 StopSequence = Annotated[str, Field(min_length=1)]
 
 
@@ -53,9 +57,9 @@ class ChatRequest(BaseModel):
     model: Annotated[str, Field(min_length=1)] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=1, le=_MAX_INTEGER)
     stop: StopSequence | Annotated[list[StopSequence], Field(max_length=4)] | None = None
-    seed: int | None = None
+    seed: int | None = Field(None, ge=-_MAX_INTEGER - 1, le=_MAX_INTEGER)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     stream_options: StreamOptions = StreamOptions()

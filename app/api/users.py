@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
+import structlog
 from fastapi import APIRouter, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from app import errors
-from app.api.cursors import decode_place, encode_place
 from app.api.dependencies import ConversationId, ServiceDep, UserId
 from app.api.errors import openapi_responses
+from app.api.paging import decode_place, encode_place
 from app.api.schemas import ActiveTurnBody, ConversationList, ConversationPage, ConversationSummary
 from app.clock import rfc3339
 from app.models import ActiveTurn
@@ -24,6 +25,7 @@ router = APIRouter(
     responses=openapi_responses(
         errors.InvalidApiKey,
         errors.Forbidden,
+        errors.MisdirectedRequest,
         errors.NotFound,
         errors.ValidationFailed,
         errors.InternalError,
@@ -31,6 +33,8 @@ router = APIRouter(
         errors.UpstreamUnavailable,
     ),
 )
+
+_log = structlog.get_logger()
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 # If it is missing, it is None; a query has no null.
@@ -94,6 +98,7 @@ async def delete_conversation(
 ) -> Response:
     """Erase a conversation, its running turn too."""
     await service.eraser.delete_conversation(user_id, conversation_id)
+    _log.info("conversation erased", user_id=user_id, conversation_id=conversation_id)
     return Response(status_code=204)
 
 
@@ -101,6 +106,8 @@ async def delete_conversation(
 async def delete_user(user_id: UserId, service: ServiceDep) -> Response:
     """Erase all text that is kept about the user."""
     await service.eraser.delete_user(user_id)
+    # A backup that is restored brings the user back: the log says who has to be erased again.
+    _log.info("user erased", user_id=user_id)
     return Response(status_code=204)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.errors import HistoryUnavailable, InvalidLastEventId, TurnExpired, TurnNotFound
+from app.errors import HistoryUnavailable, TurnExpired, TurnNotFound
 from app.models import TurnRecord, TurnStatus
 from app.observability.metrics import Metrics
 from app.store.faults import request_deadline
@@ -71,10 +71,7 @@ class TurnDirectory:
                 except TurnExpired:
                     raise _expired(turn_id, record.status) from None
             self._metrics.follows.labels("elsewhere" if record.status is None else "ended").inc()
-        end = reader.stream.end
-        if end is not None and end.code is None and after > len(reader.stream.events):
-            reader.close()
-            raise InvalidLastEventId(turn_id=turn_id)
+        reader.resume_after(after)
         return reader
 
     def followed_turns(self) -> list[TurnAddress]:

@@ -68,7 +68,7 @@ class Generation:
         on_readers_changed: Callable[[str], None],
         store_retry_seconds: float,
     ) -> None:
-        self.stream = TurnStream(record.turn_id)
+        self.stream = TurnStream(record.turn_id, record.user_id)
         self.stream.on_readers_changed = lambda: on_readers_changed(record.turn_id)
         self.record = record
         self.unread_since: float | None = None

@@ -46,7 +46,7 @@ class RemoteTurns:
             if journalled is None:
                 raise TurnExpired(turn_id=address.turn_id)
             if address.turn_id not in self._turns:  # another reader may have come while this one waited
-                turn = _RemoteTurn(address, TurnStream(address.turn_id))
+                turn = _RemoteTurn(address, TurnStream(address.turn_id, address.user_id))
                 _apply(journalled, turn.stream)
                 if turn.stream.end is not None:
                     return turn.stream.open_reader(after)

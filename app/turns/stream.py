@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from app.errors import Quota
+from app.errors import InvalidLastEventId, Quota
 from app.models import TurnEnd
 from app.turns.event_log import EventLog
 
@@ -17,6 +17,7 @@ class TurnStream:
 
     Attributes:
         id: The turn's id.
+        user_id: The user whose turn it is.
         end: How the turn ended; None while it runs.
         is_committed: Whether the HTTP 200 has been committed. After that, failures go into the stream.
         dropped_messages: How many older messages the prompt lacks. Only the owner knows.
@@ -24,8 +25,9 @@ class TurnStream:
         on_readers_changed: Called when the first reader has come or the last one has gone.
     """
 
-    def __init__(self, turn_id: str) -> None:
+    def __init__(self, turn_id: str, user_id: str) -> None:
         self.id = turn_id
+        self.user_id = user_id
         self.events = EventLog()
         self.end: TurnEnd | None = None
         self.is_committed = False
@@ -114,6 +116,18 @@ class Reader:
         self.is_open = True
         self.quota: Quota | None = None
         self._waiting: asyncio.Future[None] | None = None
+
+    def resume_after(self, number: int) -> None:
+        """Continue after the event with this number.
+
+        Raises:
+            InvalidLastEventId: The turn was complete, or stopped, before it came to that event.
+        """
+        end = self.stream.end
+        if end is not None and end.code is None and number > len(self.stream.events):
+            self.close()
+            raise InvalidLastEventId(turn_id=self.stream.id)
+        self.position = number
 
     def take(self) -> list[bytes]:
         """Return the next events, or an empty list if there is nothing new."""

@@ -11,7 +11,7 @@ from app.turns.stream import TurnStream
 
 
 async def test_a_stream_that_fails_does_not_wait_for_its_client_to_leave() -> None:
-    turn = TurnStream("turn")
+    turn = TurnStream("turn", "user")
     turn.close(TurnEnd("complete"))
     response = TurnResponse(turn.open_reader(), request_id="request", ping_seconds=10, slow_reader_seconds=10)
 

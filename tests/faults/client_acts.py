@@ -120,7 +120,7 @@ async def stalled(lab: Lab) -> str:
             await line.send(request())
 
             async def is_given_up() -> bool:
-                return any(entry["event"] == "disconnected a reader that takes nothing" for entry in logged)
+                return any(entry["event"] == "slow reader disconnected" for entry in logged)
 
             await until(is_given_up)
             return await line.seen()

@@ -17,7 +17,7 @@ BODY = json.dumps({"user_id": USER, "message": QUESTION}).encode()
 
 def head(*lines: str) -> bytes:
     """The head of a `POST /chat` with these headers beside the usual ones."""
-    usual = ("POST /chat HTTP/1.1", "Host: service.test", "Content-Type: application/json")
+    usual = ("POST /chat HTTP/1.1", "Host: localhost", "Content-Type: application/json")
     return "\r\n".join([*usual, *lines, "", ""]).encode()
 
 

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.embedded.store import embedded_store
+from app.http.protocol import ConnectionLimits
 from app.main import create_app
 from tests.support.backend import Backend
 from tests.support.service import serving, settings_for
@@ -27,10 +28,11 @@ def user() -> str:
 def serve(backend: Backend, valkey_url: str) -> Serve:
     """Start the service with these settings changed."""
 
-    def start(**values: object) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        return serving(
-            create_app(settings_for(**{"llm_base_url": backend.url, "redis_url": valkey_url, **values}))
-        )
+    def start(
+        *, limits: ConnectionLimits | None = None, **values: object
+    ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        settings = settings_for(**{"llm_base_url": backend.url, "redis_url": valkey_url, **values})
+        return serving(create_app(settings), limits)
 
     return start
 

@@ -92,7 +92,7 @@ async def test_a_host_that_is_not_known_here_is_told_by_its_variable(tmp_path: P
     (tmp_path / ".env").write_text((ROOT / ".env.vllm").read_text().replace("//vllm:", "//vllm.invalid:"))
     async with started(tmp_path, redis_url="redis://redis.invalid/0") as (service, _):
         while not any(entry.get("variable") == "REDIS_URL" for entry in service.log):
-            await service.logged("a variable points at a host that cannot be found from here")
+            await service.logged("a variable names a host that cannot be resolved")
 
 
 async def test_the_environment_wins_over_the_file_also_with_an_empty_value(
@@ -185,7 +185,7 @@ async def test_a_start_without_credentials_says_once_that_it_is_open(
         service,
         _,
     ):
-        assert (await service.logged("open to anybody"))["level"] == "warning"
+        assert (await service.logged("no authentication configured"))["level"] == "warning"
         service.process.send_signal(signal.SIGINT)
         assert await service.ended() == 0
     assert [entry["level"] for entry in service.log].count("warning") == 1

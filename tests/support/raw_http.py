@@ -9,7 +9,7 @@ def chat_request(*headers: str, **body: Any) -> bytes:
     encoded = json.dumps(body).encode()
     lines = (
         "POST /chat HTTP/1.1",
-        "Host: service.test",
+        "Host: localhost",
         "Content-Type: application/json",
         f"Content-Length: {len(encoded)}",
         *headers,

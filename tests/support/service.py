@@ -10,6 +10,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from app.http.protocol import ConnectionLimits
 from app.server import server_config
 from app.settings import Settings
 
@@ -37,10 +38,10 @@ def client_of(url: str, *, keeps_connections: bool = True) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(app: FastAPI, limits: ConnectionLimits | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the application over TCP; the client talks to it over a real socket."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = _Server(server_config(app))
+        server = _Server(server_config(app, limits or ConnectionLimits()))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         port = listener.getsockname()[1]
         try:

@@ -1,0 +1,110 @@
+"""Where requests say that they go to and come from: the headers Host and Origin.
+
+A web page may reach this service from a visitor's browser in two ways: under a name of its own that it has
+pointed at this machine (DNS rebinding), and by requests that a browser sends to any host without asking.
+"""
+
+import ipaddress
+import re
+from collections.abc import Container
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.errors import respond
+from app.errors import Forbidden, MisdirectedRequest
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,255})(?::([0-9]{0,5}))?")
+_MAX_PORT = 65535
+_WRITING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+class HostMiddleware:
+    """Answers only requests for `localhost`, an IP address, or a name that was set."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Container[str], any_host_paths: Container[str]) -> None:
+        """Guard an application.
+
+        Args:
+            app: What is guarded.
+            hosts: The further names, in lower case.
+            any_host_paths: The paths that are served under any name.
+        """
+        self._app = app
+        self._hosts = hosts
+        self._any_host_paths = any_host_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._any_host_paths:
+            name = host_name(Headers(scope=scope).get("host", ""))
+            if name is None or not (name == "localhost" or is_address(name) or name in self._hosts):
+                await respond(scope, MisdirectedRequest())(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class OriginMiddleware:
+    """Refuses to let pages of foreign origins write."""
+
+    def __init__(self, app: ASGIApp, *, origins: Container[str]) -> None:
+        """Guard an application.
+
+        Args:
+            app: What is guarded.
+            origins: The foreign origins whose pages may write; `*`: all.
+        """
+        self._app = app
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in _WRITING_METHODS:
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            if origin is not None and not self._may_write(origin, headers):
+                error = Forbidden("Pages of this origin may not write; see CORS_ORIGINS.")
+                await respond(scope, error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _may_write(self, origin: str, headers: Headers) -> bool:
+        if "*" in self._origins or origin in self._origins:
+            return True
+        # The browser's own word, which no page can forge. It counts behind proxies that change the Host.
+        if (site := headers.get("sec-fetch-site")) is not None:
+            return site == "same-origin"
+        return _is_origin_of(origin, headers.get("host", ""))
+
+
+def host_name(host: str) -> str | None:
+    """Return the name or address in a Host header, in lower case and without brackets; None: malformed."""
+    match = _HOST.fullmatch(host)
+    if match is None or int(match[2] or 0) > _MAX_PORT:
+        return None
+    name = match[1].lower()
+    if not name.startswith("["):
+        return name
+    address = name[1:-1]
+    return address if is_address(address) else None
+
+
+def is_address(name: str) -> bool:
+    """Whether it is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_origin_of(origin: str, host: str) -> bool:
+    """Whether the origin's page came from this host. A proxy may have ended TLS, so the scheme may differ."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    default_port = _DEFAULT_PORTS.get(parts.scheme)
+    if default_port is None:
+        return False
+    return parts.netloc.lower().removesuffix(default_port) == host.lower().removesuffix(default_port)
