@@ -1,4 +1,4 @@
-"""What tests of all layers share."""
+"""Fixtures that tests of all layers share."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,14 +10,24 @@ from redis.asyncio import Redis
 from app.embedded.store import embedded_store
 from app.settings import Settings
 from tests.support.backend import Backend, running_backend
+from tests.support.certificate import own_certificate
 
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the variables or the `.env` of whoever runs it."""
+    """Hide the variables and the `.env` of the person who runs the tests."""
     monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Trust one authority instead of the machine's: every client of HTTP loads them all, which takes 30 ms."""
+    _, certificate_file = own_certificate(tmp_path_factory.mktemp("certificate"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SSL_CERT_FILE", str(certificate_file))
+        yield
 
 
 @pytest.fixture
@@ -28,7 +38,7 @@ async def fake_redis() -> AsyncIterator[Redis]:
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Valkey for the whole run; tests use users of their own."""
+    """Run a real Valkey for the whole run, or for one worker's part of it; tests use users of their own."""
     with embedded_store(tmp_path_factory.mktemp("valkey")) as url:
         yield url
 

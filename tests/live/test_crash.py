@@ -15,6 +15,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.store import keys
+from app.turns import engine
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import DONE, answer, chunk, event
@@ -312,7 +313,10 @@ async def test_damaged_keys_of_one_user_keep_nobody_else_from_being_closed(
         assert {(await chat(elsewhere, user_id=user))[-1].data for user in others} == {"[DONE]"}
 
 
-async def test_a_damaged_journal_harms_no_other_turn(serve: Serve, backend: Backend, own_store: str) -> None:
+async def test_a_damaged_journal_harms_no_other_turn(
+    serve: Serve, backend: Backend, own_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "LAST_STORE_SECONDS", 0.5)
     backend.script = held = PausedScript(event(chunk("Hel")))
     async with serve(redis_url=own_store) as client, Redis.from_url(own_store) as redis:
         damaged = begin(client, "damaged")

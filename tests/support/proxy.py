@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.support.ports import free_port
+
 Address = tuple[str, int]
 
 _READ_BYTES = 64 * 1024
@@ -54,7 +56,8 @@ class Proxy:
     def __init__(self, upstream: Address, *, tls: ssl.SSLContext | None = None) -> None:
         self.upstream = upstream
         self._tls = tls
-        self.port = 0
+        self.port = free_port()
+        """Never one from the kernel: another process could be given it while this proxy refuses connections."""
         self.slice_bytes = _READ_BYTES
         """How much is passed on in one write."""
         self._server: asyncio.Server | None = None
@@ -67,7 +70,6 @@ class Proxy:
     async def accept(self) -> None:
         """Take connections (again), on the same port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
         """Refuse new connections; those that are there stay."""
