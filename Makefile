@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 LITELLM_VENV := .venv-litellm
+# Most tests wait more than they compute, so three workers keep two cores busy.
+WORKERS := 3
+FAST_TESTS := $(addprefix tests/,api llm observability prompts security store test_readme.py test_redis_url.py test_settings.py turns)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
@@ -36,8 +39,12 @@ dev: $(VENV)/.local ## Start the service and restart it whenever the code change
 	@exec $(BIN)/watchfiles --filter default "$(BIN)/python -m app" app
 
 .PHONY: test
-test: $(VENV)/.dev ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## Run all tests, three at a time; ARGS="-n 0 -k word" goes to pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(VENV)/.dev ## Run the tests that start no process, in less than half a minute
+	$(BIN)/python -m pytest $(FAST_TESTS) $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Write docs/faults.md from a run of the fault suite
@@ -76,6 +83,7 @@ check: $(VENV)/.dev ## Run formatter, linters and type checker, changing nothing
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/check_lua.py
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what the linter can mend

@@ -23,7 +23,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Trust one authority instead of the machine's: every client of HTTP loads them all, which takes 30 ms."""
+    """Trust one authority instead of the machine's: loading those takes each HTTP client 30 ms."""
     _, certificate_file = own_certificate(tmp_path_factory.mktemp("certificate"))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("SSL_CERT_FILE", str(certificate_file))

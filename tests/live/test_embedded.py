@@ -10,6 +10,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.embedded.store import embedded_store
 from tests.support.process import ServiceProcess, environment, run_to_end, started
 from tests.support.sse import Received, events
 
@@ -105,7 +106,8 @@ async def test_data_in_use_stop_the_start_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EMBEDDED_DATA_DIR", str(tmp_path / "data"))
-    async with started(tmp_path):
+    (tmp_path / "data").mkdir()
+    with embedded_store(tmp_path / "data"):
         code, written = await run_to_end(tmp_path, log_level="error")
     assert code == 2
     assert written.startswith(f"EMBEDDED_DATA_DIR: {tmp_path / 'data'} is in use by another process")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from app.settings import SettingsError, load_settings
 from tests.support.backend import Backend
 from tests.support.chunks import chunk, event
 from tests.support.process import ROOT, run_to_end, started
@@ -39,20 +40,36 @@ WITHOUT = "import runpy, sys; sys.modules[{!r}] = None; runpy.run_module('app', 
         ("REDIS_URL", "redis://h/secret", "REDIS_URL: expected the number of a database"),
         ("LLM_API_KEY", "secret\n", "LLM_API_KEY: expected visible ASCII characters"),
         ("RESUME_TTL_SECONDS", "1e300", "RESUME_TTL_SECONDS: expected less than"),
-        ("APP_HOST", "a..b", "APP_HOST: expected an address of this machine"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL: expected 'debug', 'info'"),
+    ],
+)
+def test_a_wrong_variable_is_refused_with_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    written = str(refused.value)
+    assert written.startswith(expected)
+    assert "\n" not in written
+    assert "secret" not in written
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("APP_HOST", "a..b", "APP_HOST: expected an address of this machine"),
         ("APP_HOST", "no.such.host.invalid", "APP_HOST: expected an address of this machine"),
         ("EMBEDDED_DATA_DIR", "/dev/null/data", "EMBEDDED_DATA_DIR: expected a folder that can be written"),
     ],
 )
-async def test_a_wrong_variable_stops_the_start_with_one_line_that_names_it(
+async def test_a_variable_that_does_not_fit_the_machine_stops_the_start_with_one_line_that_names_it(
     tmp_path: Path, variable: str, value: str, expected: str
 ) -> None:
     code, written = await run_to_end(tmp_path, **{variable: value})
     assert code == 2
     assert written.startswith(expected)
     assert written.count("\n") == 1
-    assert "secret" not in written
 
 
 async def test_every_wrong_variable_has_a_line(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ def main(port: str, weights: str, context_tokens: str) -> None:
     params.port = int(port)
     params.n_ctx = int(context_tokens)
     params.n_parallel = 1
+    # Two threads wait for each other by spinning, which is slow while other tests run.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.sampling.temp = 0.0
     params.endpoint_slots = True
     params.cache_ram_mib = 0

@@ -57,7 +57,7 @@ class Proxy:
         self.upstream = upstream
         self._tls = tls
         self.port = free_port()
-        """Never one from the kernel: another process could be given it while this proxy refuses connections."""
+        """Not chosen by the kernel, which could give it to another process while this proxy refuses."""
         self.slice_bytes = _READ_BYTES
         """How much is passed on in one write."""
         self._server: asyncio.Server | None = None
