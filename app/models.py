@@ -1,10 +1,10 @@
 """The data that all layers share: messages, turns and requests."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -82,6 +82,15 @@ LOST = TurnEnd.from_error(GenerationLost(), "interrupted")
 """The end of a turn whose owner is gone, or has lost its lease."""
 
 
+_NO_CONVERSATION = "/"
+"""Begins the place, in `conversation_id`, of a turn that belongs to no conversation: no name has a slash."""
+
+
+def place_without_conversation(turn_id: str) -> str:
+    """Return what stands for the conversation of a turn that belongs to none."""
+    return _NO_CONVERSATION + turn_id
+
+
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What identifies a turn: its user, its conversation, the question and when it was asked."""
 
@@ -93,6 +102,13 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     request: str = ""
     """Digest of the Idempotency-Key that started the turn; empty if there was none."""
+    scope: str = ""
+    """Which callers reach the turn by its id; empty: each that may speak for the user."""
+
+    @property
+    def history_id(self) -> str:
+        """The conversation whose history keeps the turn; empty if none does."""
+        return "" if self.conversation_id.startswith(_NO_CONVERSATION) else self.conversation_id
 
 
 class ActiveTurn(msgspec.Struct, frozen=True):
@@ -103,23 +119,79 @@ class ActiveTurn(msgspec.Struct, frozen=True):
     created_at: str
 
 
+Busy = Literal["reject_if_read", "reject", "interrupt"]
+"""What to do if the conversation has a running turn. One without a reader is replaced, unless `reject`."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What a user asks for with one `POST /chat`: validated, with defaults filled in."""
+class TurnRequest:
+    """What a client asks for, whichever front it came through: validated, with defaults filled in.
+
+    Attributes:
+        user_id: The user who asks.
+        conversation_id: The conversation that the turn belongs to; None: the turn belongs to none, and no
+            history keeps it.
+        message: The user's message as it is stored; empty if no history keeps the turn.
+        model: The model that is to answer.
+        sampling: OpenAI's parameters for a prompt that the service builds, passed to the backend unchanged.
+        completion: The whole body of a completion that the client wrote itself; None: the service builds
+            the prompt of the conversation and the message.
+        include_usage: Whether the chunk that carries only usage is relayed.
+        if_busy: What to do if the conversation has a running turn.
+        idempotency_key: The key under which a repeated request finds the turn.
+        grace_seconds: How long the turn goes on without a reader; None: as `RESUME_GRACE_SECONDS` says.
+        scope: Which callers reach the turn by its id; empty: each that may speak for the user.
+        is_limited: Whether the limits of a user count the turn: a credential that many share is not one user.
+    """
 
     user_id: str
-    conversation_id: str
-    message: str
     model: str
-    sampling: dict[str, Any] = field(default_factory=dict)
-    """OpenAI's sampling parameters, passed to the backend unchanged."""
+    conversation_id: str | None = None
+    message: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    completion: Mapping[str, Any] | None = None
     include_usage: bool = False
-    """Whether the chunk that carries only usage is relayed."""
-    may_interrupt: bool = False
-    """Whether to stop a running turn of the conversation for this one, even if it has a reader."""
+    if_busy: Busy = "reject_if_read"
     idempotency_key: str | None = None
+    grace_seconds: float | None = None
+    scope: str = ""
+    is_limited: bool = True
 
     def fingerprint(self) -> str:
-        """Return a digest that is the same for two requests with the same content."""
-        asked = msgspec.json.encode(self, order="sorted")
-        return sha256(asked).hexdigest()
+        """Return a digest that is the same for two requests with the same content.
+
+        Two releases compare it during a rolling update, so its fields keep their names.
+        """
+        asked: dict[str, Any] = {
+            "conversation_id": self.conversation_id,
+            "idempotency_key": self.idempotency_key,
+            "include_usage": self.include_usage,
+            "may_interrupt": self.if_busy == "interrupt",
+            "message": self.message,
+            "model": self.model,
+            "sampling": self.sampling,
+            "user_id": self.user_id,
+        }
+        if self.completion is not None:
+            asked["completion"] = self.completion
+        return sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
+
+
+class Viewer(NamedTuple):
+    """Who asks for a turn by its id.
+
+    Attributes:
+        user_id: The user that the credential is for; None: it may speak for any.
+        scope: What the credential, and the proxy that names users, tell apart.
+    """
+
+    user_id: str | None = None
+    scope: str = ""
+
+    def may_see(self, user_id: str, scope: str) -> bool:
+        """Tell whether a turn of this user, made in this scope, is the viewer's own."""
+        return (self.user_id is None or self.user_id == user_id) and (not scope or scope == self.scope)
+
+
+ANY_VIEWER = Viewer()
+"""The process itself, and a caller that may speak for any user."""

@@ -15,6 +15,7 @@ from app.observability.metrics import Metrics
 from app.observability.readiness import Prober
 from app.observability.tracing import Tracing
 from app.prompts.builder import PromptBuilder
+from app.prompts.sources import prompts_for
 from app.security.authenticator import Authenticator, open_authenticator
 from app.settings import Settings
 from app.store.connection import RedisClient, open_redis
@@ -168,14 +169,18 @@ async def _open_turns(
         directory=directory,
         history=history,
         journal=journal,
-        new_generation=partial(
-            Generation,
-            llm=llm,
-            prompts=PromptBuilder(
+        prompts_for=partial(
+            prompts_for,
+            builder=PromptBuilder(
                 llm.context_sizes,
                 system_prompt=None if settings.system_prompt == "none" else settings.system_prompt,
                 max_tokens=settings.llm_max_tokens,
             ),
+            max_tokens=settings.llm_max_tokens,
+        ),
+        new_generation=partial(
+            Generation,
+            llm=llm,
             journal=journal,
             writer=writer,
             settlement=settlement,

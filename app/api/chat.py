@@ -22,7 +22,7 @@ from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
 from app.api.json_body import JsonRoute
 from app.api.schemas import ChatRequest, StoppedTurn
-from app.models import Question
+from app.models import TurnRequest
 from app.settings import Settings
 from app.turns.stream import Reader
 
@@ -152,7 +152,7 @@ async def follow_turn(
     if position == "end":
         return Response(status_code=204)
     slot.take()
-    reader = await service.directory.follow(turn_id, position, only_of=caller.user_id)
+    reader = await service.directory.follow(turn_id, position, viewer=caller.viewer)
     try:
         slot.assign(reader.stream.user_id)
     except errors.Overloaded:
@@ -176,7 +176,7 @@ async def follow_turn(
 )
 async def stop_turn(turn_id: str, caller: CallerDep, service: ServiceDep) -> StoppedTurn:
     """Stop a running turn, and answer once it has stopped. A turn that has ended stays as it is."""
-    return StoppedTurn(turn_id=turn_id, status=await service.directory.stop(turn_id, only_of=caller.user_id))
+    return StoppedTurn(turn_id=turn_id, status=await service.directory.stop(turn_id, viewer=caller.viewer))
 
 
 async def _or_disconnect(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:
@@ -211,7 +211,7 @@ def _resume(reader: Reader, last_event_id: str) -> bool:
     return True
 
 
-def _question(body: ChatRequest, settings: Settings, idempotency_key: str | None) -> Question:
+def _question(body: ChatRequest, settings: Settings, idempotency_key: str | None) -> TurnRequest:
     if len(body.message) > settings.max_message_chars:
         raise errors.ValidationFailed(
             f"message: expected at most {settings.max_message_chars} characters", param="message"
@@ -219,13 +219,13 @@ def _question(body: ChatRequest, settings: Settings, idempotency_key: str | None
     model = body.model or settings.llm_model
     if model not in settings.models:
         raise errors.ModelNotAllowed(param="model")
-    return Question(
+    return TurnRequest(
         user_id=body.user_id,
         conversation_id=body.conversation_id,
         message=body.message,
         model=model,
         sampling=body.sampling(),
         include_usage=body.stream_options.include_usage,
-        may_interrupt=body.if_busy == "interrupt",
+        if_busy="interrupt" if body.if_busy == "interrupt" else "reject_if_read",
         idempotency_key=idempotency_key,
     )

@@ -156,7 +156,7 @@ class LLMClient:
                 self._dialects[request.model] = dialect
                 try:
                     return await read_completion_stream(
-                        response, deadlines, on_chunks, max_tokens=request.max_tokens
+                        response, deadlines, on_chunks, max_tokens=request.bound
                     )
                 finally:
                     await _close(response)

@@ -34,7 +34,9 @@ class Dialect:
             del body["stream_options"]
         if not self.system_role and "system" in request.added:
             body["messages"] = _without_system_role(request.messages)
-        cap = body.pop("max_tokens")
+        cap = body.pop("max_tokens", None)
+        if cap is None:
+            return body
         if self.largest_cap is not None and "max_tokens" in request.added:
             cap = min(cap, self.largest_cap)
         body[self.cap_name] = cap
@@ -69,7 +71,7 @@ class Dialect:
     def _with_other_cap(self, text: str, request: CompletionRequest) -> "Dialect | None":
         if "max_tokens" in request.added and (found := CAP_TOO_LARGE.search(text)):
             largest = int(found[1])
-            sent = min(request.max_tokens, self.largest_cap or request.max_tokens)
+            sent = min(request.bound, self.largest_cap or request.bound)
             return replace(self, largest_cap=largest) if 0 < largest < sent else None
         is_first_guess = self.cap_name == _CAP_NAMES[0]
         if is_first_guess and re.search(rf"\b{self.cap_name}\b", text) and _WRONG_NAME.search(text):

@@ -15,7 +15,8 @@ class CompletionRequest:
 
     model: str
     messages: list[dict[str, Any]]
-    max_tokens: int
+    max_tokens: int | None
+    """The cap on the answer's tokens; None: the client sent none, and the service adds none."""
     sampling: dict[str, Any]
     """The rest of the body, as the client sent it."""
     added: frozenset[Added] = EVERYTHING_ADDED
@@ -24,15 +25,23 @@ class CompletionRequest:
     Only this may be changed for a backend that does not take it. What the client sent is its own business.
     """
 
+    longest_answer: int = 0
+    """How many tokens an answer may have if the request has no cap: what is read is in proportion to it."""
+
+    @property
+    def bound(self) -> int:
+        """The number of tokens to which what is read of the answer is in proportion."""
+        return self.max_tokens or self.longest_answer
+
     def body(self) -> dict[str, Any]:
         """Return the body as OpenAI's `POST /chat/completions` takes it. Usage is always asked for."""
         return {
             **self.sampling,
             "model": self.model,
             "messages": self.messages,
-            "max_tokens": self.max_tokens,
+            **({"max_tokens": self.max_tokens} if self.max_tokens is not None else {}),
             "stream": True,
-            "stream_options": {"include_usage": True},
+            "stream_options": {**(self.sampling.get("stream_options") or {}), "include_usage": True},
         }
 
     def texts(self) -> Iterator[str]:

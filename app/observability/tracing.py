@@ -63,7 +63,7 @@ class Tracing:
         }
 
     @contextmanager
-    def completion(self, model: str, max_tokens: int) -> Iterator[Span]:
+    def completion(self, model: str, max_tokens: int | None) -> Iterator[Span]:
         """The span of one call of the backend; what is asked within carries its `traceparent`."""
         with self._tracer.start_as_current_span(
             f"chat {model}",
@@ -72,7 +72,7 @@ class Tracing:
                 "gen_ai.operation.name": "chat",
                 "gen_ai.provider.name": "openai",
                 "gen_ai.request.model": model,
-                "gen_ai.request.max_tokens": max_tokens,
+                **({"gen_ai.request.max_tokens": max_tokens} if max_tokens is not None else {}),
                 "gen_ai.output.type": "text",
                 **self._server,
             },

@@ -132,7 +132,7 @@ class PromptBuilder:
             shortest = self._refused.get(request.model, math.inf)
             self._refused[request.model] = min(shortest, refused.guess)
         else:
-            counted = size.likely - refused.completion.max_tokens
+            counted = size.likely - refused.completion.bound
             if counted > refused.tokens:
                 # The prompt took at least what would not have fitted.
                 self._scales[request.model].learn(guessed=refused.guess, counted=counted)

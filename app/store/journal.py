@@ -13,7 +13,7 @@ import msgspec
 from redis.exceptions import RedisError, ResponseError
 
 from app.clock import now
-from app.models import TurnEnd, TurnStatus
+from app.models import TurnEnd, TurnRecord, TurnStatus
 from app.store import keys
 from app.store.cluster import ClusterClient
 from app.store.codec import pack, unpack
@@ -44,6 +44,7 @@ class JournalRecord(NamedTuple):
     user_id: str
     conversation_id: str
     status: TurnStatus | None
+    scope: str = ""
 
 
 class JournalSlice(NamedTuple):
@@ -93,19 +94,20 @@ class TurnJournal:
         self._close = Script(redis, "close_journal")
         self._erase = Script(redis, "erase_journal")
 
-    async def create(self, turn_id: str, user_id: str, conversation_id: str, *, lease_until_ms: int) -> None:
+    async def create(self, record: TurnRecord, *, lease_until_ms: int) -> None:
         """Create a journal, and add its turn to the index of leases."""
         async with translated_redis_errors():
             await self._create(
-                keys=_keys(turn_id),
+                keys=_keys(record.turn_id),
                 args=[
-                    turn_id,
+                    record.turn_id,
                     lease_until_ms,
                     _CREATED_ID,
-                    user_id,
-                    conversation_id,
+                    record.user_id,
+                    record.conversation_id,
                     _UNFINISHED_SECONDS + EXPIRED_SECONDS,
                     _UNFINISHED_SECONDS,
+                    record.scope,
                 ],
             )
 
@@ -184,12 +186,17 @@ class TurnJournal:
         """Return whose turn it is, or None if it is unknown."""
         async with translated_redis_errors():
             fields: list[Any] = await self._redis.hmget(
-                keys.record(turn_id), "user_id", "conversation_id", "status"
+                keys.record(turn_id), "user_id", "conversation_id", "status", "scope"
             )
-        user_id, conversation_id, status = fields
+        user_id, conversation_id, status, scope = fields
         if user_id is None:
             return None
-        return JournalRecord(user_id.decode(), conversation_id.decode(), status and status.decode())
+        return JournalRecord(
+            user_id.decode(),
+            conversation_id.decode(),
+            status and status.decode(),
+            scope.decode() if scope else "",
+        )
 
     async def read(self, turn_id: str) -> JournalSlice | None:
         """Return the whole journal, or None if it is no longer kept."""

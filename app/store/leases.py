@@ -10,7 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.errors import HistoryUnavailable, RateLimited, TooManyConversations, TooManyTurns
-from app.models import AssistantMessage, TurnEnd, TurnRecord, UserMessage
+from app.models import AssistantMessage, Busy, TurnEnd, TurnRecord, UserMessage
 from app.store import keys
 from app.store.connection import RedisClient
 from app.store.conversation_index import ConversationIndex
@@ -78,7 +78,9 @@ class TurnLeases:
         self._finish = Script(redis, "finish_turn")
         self._abandon = Script(redis, "abandon_turn")
 
-    async def start(self, record: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> AdmissionResult:
+    async def start(
+        self, record: TurnRecord, *, fingerprint: str, if_busy: Busy, is_limited: bool
+    ) -> AdmissionResult:
         """Make this the conversation's running turn, or say why not.
 
         A running turn that may be interrupted, or has no reader, is asked to stop; the caller tries again.
@@ -88,16 +90,17 @@ class TurnLeases:
             TooManyTurns: The user has as many running as there may be at once.
             TooManyConversations: This would be one conversation more than the user may have.
         """
-        start = partial(self._try_to_start, record, fingerprint=fingerprint, may_interrupt=may_interrupt)
+        start = partial(
+            self._try_to_start, record, fingerprint=fingerprint, if_busy=if_busy, is_limited=is_limited
+        )
         outcome, *rest = await start()
         if outcome == b"too many conversations" and await self._conversations.forget_expired(record.user_id):
             outcome, *rest = await start()
         match outcome:
             case b"started":
                 until, started, left_ms = map(int, rest)
-                return AdmissionResult(
-                    "started", lease_until_ms=until, quota=self._limits.quota(started, left_ms)
-                )
+                quota = self._limits.quota(started, left_ms) if is_limited else None
+                return AdmissionResult("started", lease_until_ms=until, quota=quota)
             case b"limited":
                 quota = self._limits.quota(self._limits.per_minute, int(rest[0]))
                 raise RateLimited(quota=quota, retry_after=quota and quota.reset_seconds)
@@ -108,7 +111,9 @@ class TurnLeases:
             case _:
                 return AdmissionResult(outcome.decode(), *(part.decode() for part in rest))
 
-    async def _try_to_start(self, record: TurnRecord, *, fingerprint: str, may_interrupt: bool) -> list[Any]:
+    async def _try_to_start(
+        self, record: TurnRecord, *, fingerprint: str, if_busy: Busy, is_limited: bool
+    ) -> list[Any]:
         async with translated_redis_errors():
             answer: list[Any] = await self._start(
                 keys=[
@@ -122,14 +127,14 @@ class TurnLeases:
                     record.turn_id,
                     _FIRST_LEASE_MS,
                     fingerprint if record.request else "",
-                    int(may_interrupt),
+                    if_busy,
                     REQUEST_TTL_SECONDS,
-                    record.conversation_id,
+                    record.history_id,
                     self._history_ttl_seconds,
                     keys.OWNER_CHANNELS,
-                    self._limits.at_once,
-                    self._limits.per_minute,
-                    self._limits.conversations,
+                    self._limits.at_once if is_limited else 0,
+                    self._limits.per_minute if is_limited else 0,
+                    self._limits.conversations if is_limited else 0,
                     "owner",
                     self._owner,
                     *_fields(record),
@@ -226,7 +231,7 @@ class TurnLeases:
                     _encode(end.without_message()),
                     int(only_if_lapsed),
                     self._closed_seconds,
-                    record.conversation_id,
+                    record.history_id,
                     self._history_max_messages,
                     self._history_max_bytes,
                     self._history_ttl_seconds,
@@ -256,7 +261,7 @@ class TurnLeases:
                     keys.active_turns(record.user_id),
                     keys.started_turns(record.user_id),
                 ],
-                args=[record.turn_id, record.conversation_id, int(only_if_lapsed)],
+                args=[record.turn_id, record.history_id, int(only_if_lapsed)],
             )
         found: Literal["alive", "read", "unread"] = outcome.decode()
         return found

@@ -14,7 +14,7 @@ from app.errors import (
     ServiceError,
     TurnNotFound,
 )
-from app.models import Question, TurnEnd, TurnRecord
+from app.models import TurnEnd, TurnRecord, TurnRequest
 from app.store.faults import request_deadline
 from app.store.journal import TurnJournal
 from app.store.lease_results import AdmissionResult
@@ -52,13 +52,13 @@ class Admission:
         """Rollbacks of starts that Redis may still execute. If one fails, the short first lease expires."""
 
     async def admit(
-        self, record: TurnRecord, question: Question, *, refusal: ServiceError | None
+        self, record: TurnRecord, request: TurnRequest, *, refusal: ServiceError | None
     ) -> AdmissionResult:
         """Make this the conversation's running turn, or find the turn that the same request started before.
 
         Args:
             record: The turn to start.
-            question: What it answers.
+            request: What it answers.
             refusal: Why no turn may start now. Attaching to a turn that runs already is still possible.
 
         Raises:
@@ -66,7 +66,7 @@ class Admission:
         """
         give_up = now() + _INTERRUPT_SECONDS
         while True:
-            found = await self._try(record, question, refusal)
+            found = await self._try(record, request, refusal)
             match found.outcome:
                 case "started":
                     return found
@@ -74,7 +74,7 @@ class Admission:
                     return found
                 case "reused":
                     raise IdempotencyKeyReused
-                case "busy" if not self._is_unread_here(found.turn_id):
+                case "busy" if request.if_busy == "reject" or not self._is_unread_here(found.turn_id):
                     raise ConversationBusy(turn_id=found.turn_id)
                 case "busy" | "interrupting":
                     if now() > give_up:
@@ -85,10 +85,10 @@ class Admission:
                         raise ConversationBusy(turn_id=found.turn_id)
                     await self._settle_lapsed(record, found.turn_id)
 
-    async def has_started(self, record: TurnRecord, question: Question, attached_id: str) -> bool:
+    async def has_started(self, record: TurnRecord, request: TurnRequest, attached_id: str) -> bool:
         """Tell whether the request's Idempotency-Key still stands for that turn."""
         async with request_deadline():
-            found = await self._leases.find_request(record, fingerprint=question.fingerprint())
+            found = await self._leases.find_request(record, fingerprint=request.fingerprint())
         return found is not None and found.turn_id == attached_id
 
     def roll_back(self, record: TurnRecord) -> None:
@@ -108,15 +108,17 @@ class Admission:
             await retrying(HistoryUnavailable, self._settlement.abandon, record, end)
 
     async def _try(
-        self, record: TurnRecord, question: Question, refusal: ServiceError | None
+        self, record: TurnRecord, request: TurnRequest, refusal: ServiceError | None
     ) -> AdmissionResult:
-        fingerprint = question.fingerprint()
+        fingerprint = request.fingerprint()
         if refusal is not None:
             found = await self._leases.find_request(record, fingerprint=fingerprint)
             if found is None:
                 raise refusal
             return found
-        return await self._leases.start(record, fingerprint=fingerprint, may_interrupt=question.may_interrupt)
+        return await self._leases.start(
+            record, fingerprint=fingerprint, if_busy=request.if_busy, is_limited=request.is_limited
+        )
 
     async def _exists(self, record: TurnRecord, attached_id: str) -> bool:
         """Tell whether the turn of an earlier request can be followed. If it never started, free its key."""

@@ -3,7 +3,7 @@
 import asyncio
 
 from app.errors import HistoryUnavailable, TurnExpired, TurnNotFound
-from app.models import TurnRecord, TurnStatus
+from app.models import ANY_VIEWER, TurnRecord, TurnStatus, Viewer
 from app.observability.metrics import Metrics
 from app.store.faults import request_deadline
 from app.store.journal import JournalRecord, TurnJournal
@@ -45,16 +45,16 @@ class TurnDirectory:
         self._metrics = metrics
         self._lease_seconds = lease_seconds
 
-    async def follow(self, turn_id: str, after: int = 0, *, only_of: str | None = None) -> Reader:
+    async def follow(self, turn_id: str, after: int = 0, *, viewer: Viewer = ANY_VIEWER) -> Reader:
         """Open a reader after the event with this number, on a running turn or one that ended lately.
 
         Raises:
-            TurnNotFound: The turn is unknown, or is another user's than `only_of`.
+            TurnNotFound: The turn is unknown, or not the viewer's own.
             TurnExpired: The turn's events are no longer kept.
             InvalidLastEventId: The turn was complete, or stopped, before it came to that event.
         """
         if (generation := self._turns.get(turn_id)) is not None:
-            _require_owner(turn_id, generation.record, only_of)
+            _require_own(turn_id, generation.record, viewer)
             reader = generation.stream.open_reader(after)
             self._metrics.follows.labels("here").inc()
         else:
@@ -62,7 +62,7 @@ class TurnDirectory:
                 record = await self._journal.record(turn_id)
                 if record is None:
                     raise TurnNotFound(turn_id=turn_id)
-                _require_owner(turn_id, record, only_of)
+                _require_own(turn_id, record, viewer)
                 address = TurnAddress(record.user_id, record.conversation_id, turn_id)
                 if record.status is None:
                     await self._owners.mark_readers([address], seconds=READER_MARK_SECONDS)
@@ -78,22 +78,22 @@ class TurnDirectory:
         """Return the running turns of other processes that have readers here."""
         return self._remote.followed_turns()
 
-    async def stop(self, turn_id: str, *, only_of: str | None = None) -> TurnStatus:
+    async def stop(self, turn_id: str, *, viewer: Viewer = ANY_VIEWER) -> TurnStatus:
         """Stop a turn and wait until it has ended. A turn that has ended stays as it is.
 
         Raises:
-            TurnNotFound: The turn is unknown, or is another user's than `only_of`.
+            TurnNotFound: The turn is unknown, or not the viewer's own.
             HistoryUnavailable: It is not known whether the turn has stopped.
         """
         if (generation := self._turns.get(turn_id)) is not None:
-            _require_owner(turn_id, generation.record, only_of)
+            _require_own(turn_id, generation.record, viewer)
             generation.interrupt(STOPS["stopped"])
             return await _status(generation.stream, LAST_STORE_SECONDS)
         async with request_deadline():
             record = await self._journal.record(turn_id)
             if record is None:
                 raise TurnNotFound(turn_id=turn_id)
-            _require_owner(turn_id, record, only_of)
+            _require_own(turn_id, record, viewer)
             if record.status is not None:
                 return record.status
             address = TurnAddress(record.user_id, record.conversation_id, turn_id)
@@ -111,9 +111,9 @@ async def _status(stream: TurnStream, seconds: float) -> TurnStatus:
         raise HistoryUnavailable from None
 
 
-def _require_owner(turn_id: str, record: TurnRecord | JournalRecord, user_id: str | None) -> None:
-    """Treat another user's turn as unknown, so that nothing reveals that it exists."""
-    if user_id is not None and record.user_id != user_id:
+def _require_own(turn_id: str, record: TurnRecord | JournalRecord, viewer: Viewer) -> None:
+    """Treat a turn that is not the viewer's own as unknown, so that nothing reveals that it exists."""
+    if not viewer.may_see(record.user_id, record.scope):
         raise TurnNotFound(turn_id=turn_id)
 
 

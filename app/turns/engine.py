@@ -19,10 +19,12 @@ from app.errors import (
     TurnNotFound,
     error_for,
 )
-from app.models import Question, TurnEnd, TurnRecord
+from app.models import TurnEnd, TurnRecord, TurnRequest, place_without_conversation
+from app.prompts.sources import PromptSource
 from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
+from app.store.recent_turns import RecentTurns
 from app.turns.admission import Admission
 from app.turns.directory import TurnDirectory
 from app.turns.generation import LAST_STORE_SECONDS, Generation
@@ -43,7 +45,8 @@ class TurnEngine:
         directory: TurnDirectory,
         history: HistoryRepository,
         journal: TurnJournal,
-        new_generation: Callable[..., Generation],
+        prompts_for: Callable[[TurnRequest, RecentTurns], PromptSource],
+        new_generation: Callable[[TurnRecord, TurnRequest, PromptSource], Generation],
         max_active_turns: int,
         status_wait_seconds: float,
     ) -> None:
@@ -55,7 +58,8 @@ class TurnEngine:
             directory: Where turns are followed, wherever they run.
             history: Where conversations are read.
             journal: Where turns' events are stored.
-            new_generation: Makes a generation of a record, a question and the conversation's turns.
+            prompts_for: Chooses where a turn's prompt comes from.
+            new_generation: Makes the generation of a turn.
             max_active_turns: How many turns this process runs at once.
             status_wait_seconds: How long the HTTP status is held for the backend's first event.
         """
@@ -64,6 +68,7 @@ class TurnEngine:
         self._directory = directory
         self._history = history
         self._journal = journal
+        self._prompts_for = prompts_for
         self._new_generation = new_generation
         self._max_active_turns = max_active_turns
         self._status_wait_seconds = status_wait_seconds
@@ -71,28 +76,30 @@ class TurnEngine:
         self.is_draining = False
         self._grace_period_ended = asyncio.Event()
 
-    async def start(self, question: Question) -> Reader:
+    async def start(self, request: TurnRequest) -> Reader:
         """Start a turn, or attach to the one that this request has started before. Its status is committed.
 
         Raises:
             ServiceError: The turn could not be started, and has left nothing behind.
         """
+        turn_id = secrets.token_hex(16)
         record = TurnRecord(
-            turn_id=secrets.token_hex(16),
-            user_id=question.user_id,
-            conversation_id=question.conversation_id,
-            message=question.message,
-            model=question.model,
+            turn_id=turn_id,
+            user_id=request.user_id,
+            conversation_id=request.conversation_id or place_without_conversation(turn_id),
+            message=request.message,
+            model=request.model,
             created_at=now_rfc3339(),
-            request=_digest(question.idempotency_key),
+            request=_digest(request.idempotency_key),
+            scope=request.scope,
         )
         refusal = self._refusal()
         self._starting += 1
         try:
             async with request_deadline() as until:
-                admitted = await self._admission.admit(record, question, refusal=refusal)
+                admitted = await self._admission.admit(record, request, refusal=refusal)
                 if admitted.outcome == "started":
-                    generation = await self._prepare(record, question, admitted.lease_until_ms, until)
+                    generation = await self._prepare(record, request, admitted.lease_until_ms, until)
         except (RequestError, RateLimitError, Draining, Overloaded):
             raise  # nothing was begun
         except BaseException:
@@ -105,10 +112,10 @@ class TurnEngine:
             try:
                 return await self._attach(admitted.turn_id)
             except (TurnNotFound, TurnExpired, HistoryUnavailable):
-                if await self._admission.has_started(record, question, admitted.turn_id):
+                if await self._admission.has_started(record, request, admitted.turn_id):
                     raise
             # The turn to attach to was rolled back meanwhile, as if it had never been.
-            return await self.start(question)
+            return await self.start(request)
         if self.is_draining:  # the drain has begun meanwhile
             self._admission.roll_back(record)
             raise Draining
@@ -144,25 +151,19 @@ class TurnEngine:
         return None
 
     async def _prepare(
-        self, record: TurnRecord, question: Question, lease_until_ms: int, until: float
+        self, record: TurnRecord, request: TurnRequest, lease_until_ms: int, until: float
     ) -> Generation:
         history = self._history.recent_turns(record.user_id, record.conversation_id, until=until)
         try:
             # A task group: if one fails, the other must not write after the start is rolled back.
             async with asyncio.TaskGroup() as group:
-                group.create_task(history.read_first())
-                group.create_task(
-                    self._journal.create(
-                        record.turn_id,
-                        record.user_id,
-                        record.conversation_id,
-                        lease_until_ms=lease_until_ms,
-                    )
-                )
+                if record.history_id and request.completion is None:
+                    group.create_task(history.read_first())
+                group.create_task(self._journal.create(record, lease_until_ms=lease_until_ms))
         except ExceptionGroup as failures:
             first = failures.exceptions[0]
             raise first from first.__cause__
-        return self._new_generation(record, question, history)
+        return self._new_generation(record, request, self._prompts_for(request, history))
 
     async def _with_status(self, generation: Generation, reader: Reader) -> Reader:
         try:

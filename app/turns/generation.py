@@ -19,12 +19,12 @@ from app.errors import (
 )
 from app.llm.chunk import Chunk
 from app.llm.client import LLMClient
-from app.models import LOST, Question, TurnEnd, TurnRecord
+from app.models import LOST, TurnEnd, TurnRecord, TurnRequest
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing, describe_answer
-from app.prompts.builder import Prompt, PromptBuilder
+from app.prompts.builder import Prompt
+from app.prompts.sources import PromptSource
 from app.store.journal import TurnJournal
-from app.store.recent_turns import RecentTurns
 from app.turns.answer_builder import AnswerBuilder
 from app.turns.journal_writer import JournalWriter
 from app.turns.settlement import Settlement
@@ -50,16 +50,16 @@ class Generation:
         record: Whose turn it is, and what was asked.
         unread_since: When the last reader left, in the event loop's time; None while the turn is read.
         is_renewed: Whether the short first lease has been replaced by a full one.
+        grace_seconds: How long the turn goes on without a reader; None: as the setting says.
     """
 
     def __init__(
         self,
         record: TurnRecord,
-        question: Question,
-        history: RecentTurns,
+        request: TurnRequest,
+        prompts: PromptSource,
         *,
         llm: LLMClient,
-        prompts: PromptBuilder,
         journal: TurnJournal,
         writer: JournalWriter,
         settlement: Settlement,
@@ -73,8 +73,8 @@ class Generation:
         self.record = record
         self.unread_since: float | None = None
         self.is_renewed = False
-        self._question = question
-        self._history = history
+        self.grace_seconds = request.grace_seconds
+        self._request = request
         self._llm = llm
         self._prompts = prompts
         self._journal = journal
@@ -160,7 +160,7 @@ class Generation:
             #    error code, and stays a stop.
             case TurnEnd(code=str()), _ if is_interrupted and self._answer.is_whole:
                 return TurnEnd("complete")
-            # 3. Stopped by its user, replaced by a new question, unread for too long, or drained.
+            # 3. Stopped by its user, replaced by a new request, unread for too long, or drained.
             case TurnEnd() as end, _ if is_interrupted:
                 return end
             # 4. The backend failed, or we did.
@@ -195,25 +195,23 @@ class Generation:
     async def _ask(self) -> None:
         """Ask with the history that fits. If the backend finds it too long, ask with less, then without.
 
-        If a filter took offence at something, that may stand in the history: ask once without it.
+        If a filter refuses the content, the reason may stand in the history: ask once without it.
         """
         began = now()
-        prompt = await self._prompts.build(self._question, self._history)
+        prompt = await self._prompts.first()
         for share in _SHARES_AFTER_REFUSALS:
             try:
                 await self._generate(prompt, began)
             except ContextLengthExceeded:
-                smaller = await self._prompts.build_smaller(
-                    self._question, self._history, refused=prompt, share=share
-                )
-                if smaller.completion == prompt.completion:
+                other = await self._prompts.shorter(prompt, share=share)
+                if other.completion == prompt.completion:
                     raise
-                prompt = smaller
+                prompt = other
             except UpstreamFiltered:
-                alone = await self._prompts.build_without_history(self._question, self._history)
-                if alone.completion.messages == prompt.completion.messages:
+                other = await self._prompts.without_history(prompt)
+                if other.completion.messages == prompt.completion.messages:
                     raise
-                prompt = alone
+                prompt = other
             else:
                 return
         await self._generate(prompt, began)
@@ -240,7 +238,7 @@ class Generation:
             has_content = has_content or chunk.has_content
         if has_content:
             self._telemetry.tokens_arrived()
-        relayed = [c.data for c in chunks if self._question.include_usage or not c.is_usage_only]
+        relayed = [c.data for c in chunks if self._request.include_usage or not c.is_usage_only]
         if relayed:
             self._last_chunk = relayed[-1]
             self._publish(relayed)

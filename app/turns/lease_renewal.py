@@ -139,25 +139,20 @@ class LeaseRenewer:
 
     def _unread_too_long(self) -> list[str]:
         """Return the turns whose grace is over, as far as this process knows."""
-        latest = now() - self._grace_seconds
-        return [
-            each.record.turn_id
-            for each in self._turns
-            if each.unread_since is not None and each.unread_since <= latest
-        ]
+        return [each.record.turn_id for each in self._turns if self._is_grace_over(each)]
 
     def _interrupt_unread(self, turn_ids: Iterable[str]) -> None:
-        moment = now()
         for generation in self._running(turn_ids):
             if not generation.stream.is_unread:
                 generation.unread_since = None
             elif generation.unread_since is None:
-                generation.unread_since = moment
-            if (
-                generation.unread_since is not None
-                and moment - generation.unread_since >= self._grace_seconds
-            ):
+                generation.unread_since = now()
+            if self._is_grace_over(generation):
                 generation.interrupt(STOPS["interrupted"])
+
+    def _is_grace_over(self, generation: Generation) -> bool:
+        grace = self._grace_seconds if generation.grace_seconds is None else generation.grace_seconds
+        return generation.unread_since is not None and now() - generation.unread_since >= grace
 
 
 def _apply(lease: Lease, generation: Generation) -> None:

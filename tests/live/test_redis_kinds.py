@@ -131,8 +131,8 @@ async def test_a_turn_whose_owner_has_died_is_closed(serve: Serve, url: str) -> 
     async with open_redis(url) as redis:
         running, journal = turns_of(redis), TurnJournal(redis, ttl_seconds=60)
         lost = turn("lost")
-        await running.start(lost, fingerprint="", may_interrupt=False)
-        await journal.create("lost", "user", "default", lease_until_ms=1)
+        await running.start(lost, fingerprint="", if_busy="reject_if_read", is_limited=True)
+        await journal.create(lost, lease_until_ms=1)
         await journal.append({"lost": (1, [b'{"choices":[{"index":0,"delta":{"content":"Hel"}}]}'])})
         await redis.hset(keys.running("user", "default"), "lease_until", "1")
         async with serve(redis_url=url) as client:

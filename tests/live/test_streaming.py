@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from app.errors import Draining
 from app.main import create_app
-from app.models import Question
+from app.models import TurnRequest
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, answer, chunk, event
@@ -146,7 +146,7 @@ async def test_readers_of_one_turn_each_get_all_of_it(valkey_url: str, backend: 
     app = create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))
     async with app.router.lifespan_context(app):
         engine = app.state.service.engine
-        question = Question(user_id=user, conversation_id="default", message="Hi", model="test-model")
+        question = TurnRequest(user_id=user, conversation_id="default", message="Hi", model="test-model")
         stream = (await engine.start(question)).stream
 
         async def read() -> list[bytes]:
@@ -182,7 +182,7 @@ async def test_a_turn_that_a_drain_overtakes_while_it_starts_is_refused(
     app = create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))
     async with app.router.lifespan_context(app):
         engine = app.state.service.engine
-        question = Question(user_id=user, conversation_id="default", message="Hi", model="test-model")
+        question = TurnRequest(user_id=user, conversation_id="default", message="Hi", model="test-model")
         start = asyncio.create_task(engine.start(question))
         await asyncio.sleep(0)
         await engine.drain(30)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.errors import ContextLengthExceeded
-from app.models import AssistantMessage, Message, Question, UserMessage
+from app.models import AssistantMessage, Message, TurnRequest, UserMessage
 from app.prompts.builder import Prompt, PromptBuilder
 from app.store.recent_turns import MessageBlock, RecentTurns
 from tests.prompts.sizes import open_windows
@@ -37,8 +37,8 @@ def turns(count: int) -> list[Message]:
     ]
 
 
-def ask(message: str = "Hi", **sampling: Any) -> Question:
-    return Question(user_id="u", conversation_id="c", message=message, model="m", sampling=sampling)
+def ask(message: str = "Hi", **sampling: Any) -> TurnRequest:
+    return TurnRequest(user_id="u", conversation_id="c", message=message, model="m", sampling=sampling)
 
 
 def contents(prompt: Prompt) -> list[str]:
@@ -86,7 +86,7 @@ async def test_an_answer_may_be_shorter_than_the_cap_and_not_longer(builder: Bui
     for asked, sent in ((None, 100), (7, 7), (1000, 100)):
         question = ask() if asked is None else ask(max_tokens=asked)
         completion = (await builder().build(question, recent([]))).completion
-        assert (completion.max_tokens, "max_tokens" in completion.sampling) == (sent, False)
+        assert (completion.bound, "max_tokens" in completion.sampling) == (sent, False)
 
 
 async def test_whole_turns_are_left_out_from_the_oldest(builder: Builders) -> None:
@@ -98,12 +98,12 @@ async def test_whole_turns_are_left_out_from_the_oldest(builder: Builders) -> No
 @pytest.mark.parametrize("context", [50, 200, 1000, 4096])
 async def test_what_is_sent_and_asked_for_fits(builder: Builders, context: int) -> None:
     prompt = await builder(context, max_tokens=1024).build(ask(), recent(turns(30)))
-    assert prompt.tokens + prompt.completion.max_tokens <= context
+    assert prompt.tokens + prompt.completion.bound <= context
 
 
 async def test_a_quarter_of_a_known_window_is_kept_free_for_the_answer_at_most(builder: Builders) -> None:
     prompt = await builder(2000, max_tokens=4096).build(ask(), recent(turns(20)))
-    assert 500 <= prompt.completion.max_tokens < 700
+    assert 500 <= prompt.completion.bound < 700
 
 
 async def test_a_message_that_fits_alone_is_sent_alone_and_leaves_less_for_the_answer(
@@ -112,7 +112,7 @@ async def test_a_message_that_fits_alone_is_sent_alone_and_leaves_less_for_the_a
     prompt = await builder(300, max_tokens=200).build(ask("x" * 800), recent(turns(2)))
     assert len(prompt.completion.messages) == 1
     assert prompt.dropped_messages == 4
-    assert 50 < prompt.completion.max_tokens < 100
+    assert 50 < prompt.completion.bound < 100
 
 
 async def test_a_message_that_does_not_fit_is_refused(builder: Builders) -> None:
@@ -125,7 +125,7 @@ async def test_a_message_that_does_not_fit_is_refused(builder: Builders) -> None
 async def test_in_an_unknown_window_nothing_is_left_out(builder: Builders) -> None:
     unknown = builder(None, max_tokens=1024)
     prompt = await unknown.build(ask("x" * 32_000), recent(turns(300)))
-    assert (len(prompt.completion.messages), prompt.completion.max_tokens) == (601, 1024)
+    assert (len(prompt.completion.messages), prompt.completion.bound) == (601, 1024)
     assert prompt.dropped_messages == 0
 
 
@@ -193,7 +193,7 @@ async def test_no_message_is_refused_for_what_was_only_learnt(builder: Builders)
     prompts = builder(4096)
     for _ in range(5):
         prompts.learn(before := await prompts.build(ask(), recent(turns(5))), int(7 * before.guess))
-    assert (await prompts.build(ask("x" * 12_000), recent([]))).completion.max_tokens > 1
+    assert (await prompts.build(ask("x" * 12_000), recent([]))).completion.bound > 1
 
 
 async def test_after_a_refusal_less_of_the_conversation_is_sent(builder: Builders) -> None:

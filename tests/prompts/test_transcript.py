@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.models import AssistantMessage, Message, Question, TurnStatus, UserMessage
+from app.models import AssistantMessage, Message, TurnRequest, TurnStatus, UserMessage
 from app.prompts.builder import PromptBuilder
 from app.prompts.transcript import as_sent
 from app.store.recent_turns import MessageBlock, RecentTurns
@@ -40,7 +40,7 @@ ANSWERS = st.builds(
 HISTORIES = st.lists(st.one_of(QUESTIONS, ANSWERS), max_size=12)
 WINDOWS = [None, 60, 100, 200, 1000]
 SYSTEMS = st.sampled_from([None, "", " ", "Be kind."])
-QUESTION = Question(user_id="u", conversation_id="c", message="And now?", model="m")
+QUESTION = TurnRequest(user_id="u", conversation_id="c", message="And now?", model="m")
 
 
 @pytest.fixture

@@ -32,7 +32,9 @@ async def add(
     running = running_turns(redis, max_messages=max_messages)
     for turn_id in turn_ids:
         record = turn(turn_id, user_id=user_id, conversation_id=conversation_id)
-        assert (await running.start(record, fingerprint="", may_interrupt=False)).outcome == "started"
+        assert (
+            await running.start(record, fingerprint="", if_busy="reject_if_read", is_limited=True)
+        ).outcome == "started"
         await running.finish(record, *turn_messages(turn_id, content), TurnEnd("complete"))
 
 
@@ -121,7 +123,9 @@ async def test_elements_that_are_no_messages_are_left_out(fake_redis: Redis) -> 
 
 
 async def test_a_running_question_is_shown_before_it_is_kept(fake_redis: Redis) -> None:
-    await running_turns(fake_redis).start(turn("t1"), fingerprint="", may_interrupt=False)
+    await running_turns(fake_redis).start(
+        turn("t1"), fingerprint="", if_busy="reject_if_read", is_limited=True
+    )
     active = ActiveTurn("t1", "Hi", ANSWER_AT)
     assert await page(fake_redis) == MessagePage([], None, active, exists=True)
     listed, _ = await repository(fake_redis).conversations("user", limit=1)

@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 from app.models import TurnEnd
 from app.store import keys
 from app.store.journal import JournalCursor, TurnJournal
+from tests.store.turns import turn
 
 WHOLE = TurnEnd("complete")
 LOST = TurnEnd("interrupted", "generation_lost", "gone")
@@ -14,7 +15,7 @@ LOST = TurnEnd("interrupted", "generation_lost", "gone")
 @pytest.fixture
 async def journal(fake_redis: Redis) -> TurnJournal:
     journal = TurnJournal(fake_redis, ttl_seconds=300)
-    await journal.create("t1", "user", "default", lease_until_ms=1)
+    await journal.create(turn("t1", user_id="user", conversation_id="default"), lease_until_ms=1)
     return journal
 
 
@@ -57,7 +58,7 @@ async def test_nothing_is_written_after_what_redis_has_lost(journal: TurnJournal
 
 async def test_a_journal_that_is_gone_is_missing(journal: TurnJournal, fake_redis: Redis) -> None:
     await fake_redis.delete(keys.events("t1"))
-    await journal.create("t2", "user", "default", lease_until_ms=1)
+    await journal.create(turn("t2", user_id="user", conversation_id="default"), lease_until_ms=1)
     assert await journal.missing(["t1", "t2"]) == ["t1"]
 
 

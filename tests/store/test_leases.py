@@ -26,7 +26,9 @@ def running(fake_redis: Redis) -> TurnLeases:
 
 
 async def start(running: TurnLeases, turn_id: str, **kept: str) -> str:
-    return (await running.start(turn(turn_id, **kept), fingerprint="f", may_interrupt=False)).outcome
+    return (
+        await running.start(turn(turn_id, **kept), fingerprint="f", if_busy="reject_if_read", is_limited=True)
+    ).outcome
 
 
 async def complete(running: TurnLeases, *turn_ids: str, **kept: str) -> None:
@@ -201,7 +203,7 @@ async def test_users_and_conversations_are_kept_apart_whatever_their_names(
 
 async def test_a_conversation_has_one_turn_at_a_time(running: TurnLeases) -> None:
     assert await start(running, "t1") == "started"
-    second = await running.start(turn("t2"), fingerprint="", may_interrupt=False)
+    second = await running.start(turn("t2"), fingerprint="", if_busy="reject_if_read", is_limited=True)
     assert (second.outcome, second.turn_id) == ("busy", "t1")
     assert await start(running, "t3", conversation_id="other") == "started"
 
@@ -209,7 +211,7 @@ async def test_a_conversation_has_one_turn_at_a_time(running: TurnLeases) -> Non
 async def test_a_start_whose_reply_was_lost_is_repeated_without_harm(running: TurnLeases) -> None:
     record = turn("t1", request="digest")
     for _ in range(2):
-        again = await running.start(record, fingerprint="f", may_interrupt=False)
+        again = await running.start(record, fingerprint="f", if_busy="reject_if_read", is_limited=True)
         assert again.outcome == "started"
 
 
@@ -233,7 +235,7 @@ async def test_the_first_to_ask_says_what_a_turn_is_stopped_for(
 ) -> None:
     await start(running, "t1")
     await OwnerMailbox(fake_redis).stop(TurnAddress("user", "default", "t1"), "stopped")
-    await running.start(turn("t2"), fingerprint="", may_interrupt=True)
+    await running.start(turn("t2"), fingerprint="", if_busy="interrupt", is_limited=True)
     assert (await running.renew([(turn("t1"), True)]))[0].stop == "stopped"
 
 
@@ -241,15 +243,19 @@ async def test_a_request_that_is_repeated_attaches_and_another_with_its_key_is_r
     running: TurnLeases,
 ) -> None:
     await start(running, "t1", request="digest")
-    again = await running.start(turn("t2", request="digest"), fingerprint="f", may_interrupt=False)
+    again = await running.start(
+        turn("t2", request="digest"), fingerprint="f", if_busy="reject_if_read", is_limited=True
+    )
     assert (again.outcome, again.turn_id) == ("attached", "t1")
-    other = await running.start(turn("t3", request="digest"), fingerprint="g", may_interrupt=False)
+    other = await running.start(
+        turn("t3", request="digest"), fingerprint="g", if_busy="reject_if_read", is_limited=True
+    )
     assert other.outcome == "reused"
 
 
 async def test_a_start_that_is_taken_back_leaves_no_key(running: TurnLeases, fake_redis: Redis) -> None:
     record = turn("t1", request="digest")
-    await running.start(record, fingerprint="f", may_interrupt=False)
+    await running.start(record, fingerprint="f", if_busy="reject_if_read", is_limited=True)
     assert await running.abandon(record) == "unread"
     await LeaseIndex(fake_redis).forget("t1")
     assert await fake_redis.keys("*") == []

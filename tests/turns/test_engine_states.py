@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from app.errors import ConversationBusy, TurnNotFound
-from app.models import Question
+from app.models import TurnRequest
 from app.observability.tracing import Tracing
 from app.service import Service, open_service
 from app.store import keys
@@ -156,12 +156,12 @@ class Turns(RuleBasedStateMachine):
     async def ask(self, conversation_id: str, process: int, *, may_interrupt: bool) -> Any:
         message = f"question {len(self.feeds)}"
         feed = self.feeds[message] = Feed()
-        question = Question(
+        question = TurnRequest(
             user_id=USER,
             conversation_id=conversation_id,
             message=message,
             model="m",
-            may_interrupt=may_interrupt,
+            if_busy="interrupt" if may_interrupt else "reject_if_read",
         )
         running = [t for t in self.turns if t.conversation_id == conversation_id and not t.is_over]
         try:

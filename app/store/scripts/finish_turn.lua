@@ -1,7 +1,7 @@
 -- Append both messages of a turn and release its conversation in one step, once, however often it is repeated.
 -- KEYS: running, closed, messages, conversations, recent turns, active turns, sizes
 -- ARGV: turn id, the turn's end, whether it must have lapsed (1 or 0), seconds to keep the mark `closed`,
---       conversation, messages to keep at most, bytes to keep at most, seconds to keep them (0: for ever),
+--       conversation ('': no history keeps the turn), messages to keep at most, bytes to keep at most, seconds to keep them (0: for ever),
 --       user message, assistant message
 -- Returns {'closed'}, {'closed before', its end}, {'alive'} or {'lost'}.
 local running_key, closed_key, messages_key, conversations_key, recent_key, active_key, sizes_key = unpack(KEYS)
@@ -28,6 +28,15 @@ if must_have_lapsed then
   if tonumber(lease_until) >= now then
     return {'alive'}
   end
+end
+
+if conversation == '' then
+  redis.call('SET', closed_key, turn_end, 'EX', closed_seconds)
+  if running_id == turn_id then
+    redis.call('DEL', running_key)
+  end
+  redis.call('ZREM', active_key, turn_id)
+  return {'closed'}
 end
 
 -- The conversation's bytes up to here, if the turn that they were counted with is still its last one. A release that

@@ -1,7 +1,8 @@
 -- Start a turn in a conversation, unless one is running there or this request has started one before.
 -- KEYS: running, request, conversations, active turns, started turns
--- ARGV: turn id, lease in ms, fingerprint of the request ('': it has no Idempotency-Key), whether a running turn
---       may be interrupted (1 or 0), seconds to keep the request, conversation, seconds to keep conversations
+-- ARGV: turn id, lease in ms, fingerprint of the request ('': it has no Idempotency-Key), what
+--       to do if a turn is running ('reject', 'reject_if_read' or 'interrupt'), seconds to keep the request,
+--       conversation ('': no history keeps the turn), seconds to keep conversations
 --       (0: for ever), prefix of owners' channels, turns that may run at once, turns that may be started in a minute,
 --       conversations that a user may have (each of the three 0: any number), then the fields and values that
 --       describe the running turn
@@ -9,7 +10,7 @@
 --         {'busy', turn}, {'lapsed', turn}, {'interrupting', turn}, {'too many conversations'}, {'too many'} or
 --         {'limited', ms until the next minute}.
 local running_key, request_key, conversations_key, active_key, started_key = unpack(KEYS)
-local turn_id, lease_ms, fingerprint, may_interrupt = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4] == '1'
+local turn_id, lease_ms, fingerprint, if_busy = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local request_seconds, conversation, history_seconds = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local owner_channels, max_active = ARGV[8], tonumber(ARGV[9])
 local max_started, max_conversations = tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -42,7 +43,8 @@ if running_id then
   if tonumber(lease_until) < now then
     return {'lapsed', running_id}
   end
-  if not may_interrupt and (has_reader == '1' or tonumber(remote_reader_until) >= now) then
+  local is_read = has_reader == '1' or tonumber(remote_reader_until) >= now
+  if if_busy == 'reject' or (if_busy == 'reject_if_read' and is_read) then
     return {'busy', running_id}
   end
   redis.call('HSETNX', running_key, 'stop', 'interrupted')
@@ -50,7 +52,7 @@ if running_id then
   return {'interrupting', running_id}
 end
 
-if max_conversations > 0 and redis.call('ZCARD', conversations_key) >= max_conversations
+if conversation ~= '' and max_conversations > 0 and redis.call('ZCARD', conversations_key) >= max_conversations
     and not redis.call('ZSCORE', conversations_key, conversation) then
   return {'too many conversations'}
 end
@@ -84,13 +86,15 @@ end
 -- Nothing stays for ever, even if no process is left to close the turn.
 redis.call('EXPIRE', running_key, day_seconds)
 
--- The index is kept for as long as the conversation in it that is kept longest: its time is never shortened.
-local index_left = redis.call('TTL', conversations_key)
-redis.call('ZADD', conversations_key, 'NX', now, conversation)
-if history_seconds == 0 then
-  redis.call('PERSIST', conversations_key)
-elseif index_left == -2 or (index_left >= 0 and index_left < history_seconds) then
-  redis.call('EXPIRE', conversations_key, history_seconds)
+if conversation ~= '' then
+  -- The index is kept for as long as the conversation in it that is kept longest: its time is never shortened.
+  local index_left = redis.call('TTL', conversations_key)
+  redis.call('ZADD', conversations_key, 'NX', now, conversation)
+  if history_seconds == 0 then
+    redis.call('PERSIST', conversations_key)
+  elseif index_left == -2 or (index_left >= 0 and index_left < history_seconds) then
+    redis.call('EXPIRE', conversations_key, history_seconds)
+  end
 end
 if fingerprint ~= '' then
   redis.call('HSET', request_key, 'fingerprint', fingerprint, 'turn_id', turn_id)
