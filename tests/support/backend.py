@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ class Backend:
         """Take one request a connection."""
         try:
             exchange = await _read_request(reader, writer)
-            if exchange.path.endswith("/models"):
+            if exchange.path.partition("?")[0].endswith("/models"):
                 await exchange.json(200, {"object": "list", "data": self.models})
                 return
             if exchange.method == "GET":
@@ -109,7 +110,7 @@ async def _watch(reader: asyncio.StreamReader, exchange: Exchange) -> None:
 
 
 @asynccontextmanager
-async def running_backend() -> AsyncIterator[Backend]:
+async def running_backend(tls: ssl.SSLContext | None = None) -> AsyncIterator[Backend]:
     """A backend on a port of its own."""
     backend = Backend()
     connections: set[asyncio.Task[None]] = set()
@@ -120,9 +121,9 @@ async def running_backend() -> AsyncIterator[Backend]:
         await asyncio.gather(task, return_exceptions=True)
         connections.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    backend.url = f"http://127.0.0.1:{port}/v1"
+    backend.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1"
     try:
         yield backend
     finally:
