@@ -1,4 +1,4 @@
-"""What a model does not take is learnt from its refusals and remembered, and only for what the service added."""
+"""What a model does not take is learnt from refusals, and changed only if the service added it."""
 
 import json
 from collections.abc import Callable
