@@ -187,5 +187,5 @@ def _parts_of_text(said: str, depth: int) -> Iterator[str | dict[str, Any]]:
 def _codes_of(said: dict[str, Any]) -> Iterator[str]:
     for name in _CODES:
         value = said.get(name)
-        if isinstance(value, str) and value.strip():
+        if isinstance(value, str) and value.strip().lower() not in ("", "error"):
             yield value.strip()[:_MAX_CODE_CHARS]

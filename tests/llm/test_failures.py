@@ -41,8 +41,12 @@ GOOGLE = {
 }
 
 
-def error(status: int, said: Any, **headers: str) -> httpx.Response:
-    return httpx.Response(status, json=said, headers=headers)
+def error(status: int, said: Any) -> httpx.Response:
+    return httpx.Response(status, json=said)
+
+
+def openai(status: int, message: str, **fields: Any) -> httpx.Response:
+    return error(status, {"error": {"message": message, **fields}})
 
 
 @pytest.mark.parametrize(
@@ -51,19 +55,19 @@ def error(status: int, said: Any, **headers: str) -> httpx.Response:
         (error(400, [{"error": GOOGLE}]), UpstreamRejected, "rejected the request: Invalid JSON payload"),
         (error(429, {"error": QUOTA}), UpstreamError, "answered with status 429: You exceeded"),
         (
-            error(402, {"error": {"message": "Insufficient Balance"}}),
+            openai(402, "Insufficient Balance"),
             UpstreamError,
             "status 402: Insufficient Balance",
         ),
         (
-            error(404, {"error": {"message": 'model "x" not found'}}),
+            openai(404, 'model "x" not found'),
             UpstreamError,
             'status 404: model "x" not found',
         ),
-        (error(400, {"error": {"message": "Model Not Exist"}}), UpstreamError, "status 400: Model Not Exist"),
+        (openai(400, "Model Not Exist"), UpstreamError, "status 400: Model Not Exist"),
         (error(404, {"detail": "Not Found"}), UpstreamError, "status 404: Not Found"),
         (
-            error(401, {"error": {"message": "Incorrect API key: sk-abc***"}}),
+            openai(401, "Incorrect API key: sk-abc***"),
             UpstreamError,
             "Incorrect API key: …",
         ),
@@ -71,7 +75,7 @@ def error(status: int, said: Any, **headers: str) -> httpx.Response:
         (httpx.Response(413, text="<html>"), ContextLengthExceeded, "context"),
         (error(500, {"error": "Context size has been exceeded."}), ContextLengthExceeded, "context"),
         (error(503, {"error": "prompt is too long"}), ContextLengthExceeded, "context"),
-        (error(503, {"error": {"message": "Loading model"}}), UpstreamUnavailable, "not ready"),
+        (openai(503, "Loading model"), UpstreamUnavailable, "not ready"),
         (
             error(400, {"message": "Too many tokens, please wait before trying again."}),
             UpstreamRateLimited,
@@ -82,13 +86,13 @@ def error(status: int, said: Any, **headers: str) -> httpx.Response:
             UpstreamRateLimited,
             "no more",
         ),
-        (error(400, {"error": {"message": "Content Exists Risk"}}), UpstreamFiltered, "Content Exists Risk"),
-        (error(403, {"error": {"message": "your input was flagged"}}), UpstreamFiltered, "flagged"),
-        (error(500, {"error": {"message": "CUDA error"}}), UpstreamError, "status 500: CUDA error"),
+        (openai(400, "Content Exists Risk"), UpstreamFiltered, "Content Exists Risk"),
+        (openai(403, "your input was flagged"), UpstreamFiltered, "flagged"),
+        (openai(500, "CUDA error"), UpstreamError, "status 500: CUDA error"),
         (error(307, {}), UpstreamError, "answered with status 307."),
         (httpx.Response(500, text="<html>busy</html>"), UpstreamError, "answered with status 500."),
         (httpx.Response(500, text="upstream connect error"), UpstreamError, "500: upstream connect error"),
-        (error(200, {"error": {"message": "prompt is too long"}}), ContextLengthExceeded, "context"),
+        (openai(200, "prompt is too long"), ContextLengthExceeded, "context"),
         (
             error(200, {"error": {"code": 429, "message": "Provider returned error"}}),
             UpstreamRateLimited,
@@ -141,24 +145,24 @@ async def test_a_compressed_refusal_is_not_read(backend: respx.MockRouter, clien
     ("refusal", "level", "code"),
     [
         (
-            error(401, {"error": {"message": "Invalid Authentication", "code": "invalid_api_key"}}),
+            openai(401, "Invalid Authentication", code="invalid_api_key"),
             "warning",
             "invalid_api_key",
         ),
         (
-            error(404, {"error": {"message": "model 'x' not found", "type": "not_found_error"}}),
+            openai(404, "model 'x' not found", type="not_found_error"),
             "warning",
             "not_found_error",
         ),
         (error(429, {"error": QUOTA}), "warning", "insufficient_quota"),
         (
-            error(429, {"error": {"message": "Slow down", "code": "rate_limit_exceeded"}}),
+            openai(429, "Slow down", code="rate_limit_exceeded"),
             "info",
             "rate_limit_exceeded",
         ),
-        (error(400, {"error": {"message": "bad stop", "code": "a b\n"}}), "info", None),
+        (openai(400, "bad stop", code="a b\n"), "info", None),
         (
-            error(500, {"error": {"message": "boom", "code": 7, "type": "server_error"}}),
+            openai(500, "boom", code=7, type="server_error"),
             "warning",
             "server_error",
         ),

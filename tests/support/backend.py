@@ -68,6 +68,9 @@ class Backend:
     def __init__(self) -> None:
         self.script: Script = says("Hello", ", ", "world")
         self.models: list[dict[str, Any]] = []
+        self.models_status = 200
+        self.looked_up: list[str] = []
+        """The paths of all requests that are no completions."""
         self.completions: list[Exchange] = []
         self.url = ""
 
@@ -75,10 +78,12 @@ class Backend:
         """Take one request a connection."""
         try:
             exchange = await _read_request(reader, writer)
-            if exchange.path.partition("?")[0].endswith("/models"):
-                await exchange.json(200, {"object": "list", "data": self.models})
-                return
             if exchange.method == "GET":
+                self.looked_up.append(exchange.path)
+            if exchange.path.partition("?")[0].endswith("/models"):
+                await exchange.json(self.models_status, {"object": "list", "data": self.models})
+                return
+            if exchange.method == "GET" or not exchange.path.partition("?")[0].endswith("/chat/completions"):
                 await exchange.json(404, {"error": {"message": "not found"}})
                 return
             self.completions.append(exchange)
