@@ -134,7 +134,7 @@ class OpenTurn:
 
 def _question(exchange: Exchange) -> str:
     content: str = exchange.body["messages"][-1]["content"]
-    return content
+    return content.rpartition("\n\n")[2]  # a system prompt may stand before it
 
 
 def refusal(status: int, headers: httpx.Headers, body: bytes) -> str:

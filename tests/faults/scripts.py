@@ -91,12 +91,12 @@ def writes(*parts: bytes, then: Ending = closes) -> Script:
     return script
 
 
-def replies(status: int, body: bytes | dict[str, Any] = b"", **headers: str) -> Script:
+def replies(status: int, body: bytes | dict[str, Any] | list[Any] = b"", **headers: str) -> Script:
     """An answer that is no stream: JSON where it is given some, else HTML."""
-    content = json.dumps(body).encode() if isinstance(body, dict) else body
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [
         f"HTTP/1.1 {status} Scripted",
-        f"Content-Type: {'application/json' if isinstance(body, dict) else 'text/html'}",
+        f"Content-Type: {'text/html' if isinstance(body, bytes) else 'application/json'}",
         f"Content-Length: {len(content)}",
         "Connection: close",
         *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),

@@ -26,8 +26,10 @@ _WHOLE = ("Hello, then [DONE]", "Hello (complete)")
 _FAILED = ("502 upstream_error", NOTHING)
 _UNAVAILABLE = ("503 upstream_unavailable, Retry-After 2", NOTHING)
 _REJECTED = ("400 upstream_rejected", NOTHING)
+_TOO_MUCH = ("400 context_length_exceeded", NOTHING)
 _TIMED_OUT = ("504 upstream_timeout", NOTHING)
 _BUSY = says_error("Slow down.")
+# It names a size below the service's cap, so it is asked again with a smaller one.
 _TOO_LONG = says_error("This model's maximum context length is 2048 tokens.")
 _FIRST_TOKEN = {"llm_first_token_timeout_seconds": 0.5}
 _WHOLE_COMPLETION = {
@@ -75,16 +77,65 @@ FAULTS = [
     _fault("400", BEFORE_HEAD, *_REJECTED, (replies(400, says_error("bad stop")),)),
     _fault("400, an HTML page", BEFORE_HEAD, *_REJECTED, (replies(400, NGINX),)),
     _fault("422", BEFORE_HEAD, *_REJECTED, (replies(422, {"detail": [{"loc": ["body"], "msg": "x"}]}),)),
-    _fault(
-        "400, beyond the context",
-        BEFORE_HEAD,
-        "400 context_length_exceeded",
-        NOTHING,
-        (replies(400, _TOO_LONG),),
-    ),
+    _fault("400, beyond the context", BEFORE_HEAD, *_TOO_MUCH, (replies(400, _TOO_LONG),), asked=2),
     _fault("401", BEFORE_HEAD, *_FAILED, (replies(401, says_error("Incorrect API key: sk-secret")),)),
     _fault("403", BEFORE_HEAD, *_FAILED, (replies(403, says_error()),)),
     _fault("404", BEFORE_HEAD, *_FAILED, (replies(404, says_error("model not found")),)),
+    _fault(
+        "400, an array as Gemini has it",
+        BEFORE_HEAD,
+        *_REJECTED,
+        (replies(400, [says_error('Unknown name "seed": Cannot find field.')]),),
+    ),
+    _fault(
+        "400, filtered content", BEFORE_HEAD, *_REJECTED, (replies(400, says_error("Content Exists Risk")),)
+    ),
+    _fault("400, an unknown model", BEFORE_HEAD, *_FAILED, (replies(400, says_error("Model Not Exist")),)),
+    _fault(
+        "400, no system role",
+        BEFORE_HEAD,
+        *_WHOLE,
+        (replies(400, says_error("System role not supported")), says("Hello")),
+        asked=2,
+    ),
+    _fault(
+        "400, another name for max_tokens",
+        BEFORE_HEAD,
+        *_WHOLE,
+        (replies(400, says_error("'max_tokens': use 'max_completion_tokens' instead.")), says("Hello")),
+        asked=2,
+    ),
+    _fault(
+        "400, a smaller max_tokens",
+        BEFORE_HEAD,
+        *_WHOLE,
+        (replies(400, says_error("the valid range of max_tokens is [1, 2048]")), says("Hello")),
+        asked=2,
+    ),
+    _fault("402", BEFORE_HEAD, *_FAILED, (replies(402, says_error("Insufficient Balance")),)),
+    _fault("413", BEFORE_HEAD, *_TOO_MUCH, (replies(413, NGINX),)),
+    _fault(
+        "429, out of credit",
+        BEFORE_HEAD,
+        *_FAILED,
+        (replies(429, says_error("You exceeded your current quota.")),),
+    ),
+    _fault("500, beyond the context", BEFORE_HEAD, *_TOO_MUCH, (replies(500, _TOO_LONG),), asked=2),
+    _fault("200, beyond the context, as JSON", BEFORE_EVENT, *_TOO_MUCH, (replies(200, _TOO_LONG),), asked=2),
+    _fault(
+        "an event of type error: beyond the context",
+        BEFORE_EVENT,
+        *_TOO_MUCH,
+        (sends(b"event: error\n" + event(_TOO_LONG)),),
+        asked=2,
+    ),
+    _fault(
+        "an error event: no system role",
+        BEFORE_EVENT,
+        *_WHOLE,
+        (sends(event(says_error("System role not supported"))), says("Hello")),
+        asked=2,
+    ),
     _fault("429", BEFORE_HEAD, "429 upstream_rate_limited, Retry-After 2", NOTHING, (replies(429, _BUSY),)),
     _fault(
         "429, come back in 7 s",

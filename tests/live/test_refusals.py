@@ -53,7 +53,7 @@ async def test_what_the_operator_has_to_mend_is_told_to_client_and_log(
     async with started(
         tmp_path, llm_base_url=backend.url, llm_model="x", llm_api_key=KEY, redis_url=valkey_url
     ) as (service, client):
-        for case, (status, said) in cases.items():
+        for status, said in cases.values():
             backend.script = refuses(status, said)
             response = await client.post("/chat", json={"user_id": user, "message": QUESTION})
             line = await service.logged("backend refused a request")
