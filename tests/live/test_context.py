@@ -98,3 +98,34 @@ async def test_a_backend_that_takes_only_the_message_gets_only_the_message(
         response = await ask(client, user)
     assert response.text.endswith("data: [DONE]\n\n")
     assert response.headers["x-history-trimmed"] == "6"
+
+
+async def test_in_a_window_of_unknown_size_nothing_is_forgotten_while_the_backend_takes_it(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    async with serve() as client:
+        for _ in range(12):
+            response = await ask(client, user, "x" * 4000)
+            assert response.text.endswith("data: [DONE]\n\n")
+            assert "x-history-trimmed" not in response.headers
+    assert len(backend.completions[-1].body["messages"]) == 1 + 2 * 11 + 1
+
+
+@pytest.mark.parametrize("field", ["context_length", "context_window", "max_context_length"])
+async def test_the_size_is_read_under_each_usual_name(
+    serve: Serve, backend: Backend, user: str, field: str
+) -> None:
+    backend.models = [{"id": "test-model", field: 200}]
+    async with serve() as client:
+        assert (await ask(client, user, "x" * 2000)).status_code == 400
+    assert backend.completions == []
+
+
+async def test_a_refusal_teaches_the_size_for_the_next_questions(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    backend.script = model = SmallModel(1000)
+    async with serve(llm_max_tokens=100) as client:
+        for _ in range(12):
+            assert (await ask(client, user)).text.endswith("data: [DONE]\n\n")
+    assert model.refusals <= 3

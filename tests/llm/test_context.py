@@ -1,6 +1,7 @@
 """How a model's context size is found."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +27,8 @@ COMPLETION = CompletionRequest(
 def backend() -> respx.MockRouter:
     router = respx.MockRouter(base_url="http://backend.test/", assert_all_called=False)
     router.get("/v1/models").respond(200, json={"object": "list", "data": [{"id": "m", "object": "model"}]})
-    router.get("/props").respond(404)
+    for path in ("/props", "/api/v0/models", "/api/ps", "/info"):
+        router.get(path).respond(404)
     return router
 
 
@@ -79,6 +81,52 @@ async def test_llama_cpp_tells_it_with_its_properties(
 ) -> None:
     backend.get("/props").respond(200, json={"default_generation_settings": {"n_ctx": 8192}})
     assert await size(http) == ContextSize(8192)
+
+
+async def test_lm_studio_tells_it_beside_its_openai_part(
+    http: httpx.AsyncClient, backend: respx.MockRouter
+) -> None:
+    listed = [{"id": "m", "state": "loaded", "max_context_length": 131072, "loaded_context_length": 4096}]
+    backend.get("/api/v0/models").respond(200, json={"object": "list", "data": listed})
+    assert await size(http) == ContextSize(4096)
+
+
+async def test_ollama_tells_it_of_models_that_it_has_loaded_and_of_others(
+    http: httpx.AsyncClient, backend: respx.MockRouter
+) -> None:
+    backend.get("/v1/models").respond(200, json={"data": [{"id": "m:latest"}, {"id": "loaded:latest"}]})
+    running = {"name": "loaded:latest", "model": "loaded:latest", "context_length": 4096}
+    backend.get("/api/ps").respond(200, json={"models": [running]})
+    shown = {"model_info": {"llama.context_length": 131072}, "parameters": "num_ctx 16384"}
+    asked = backend.post("/api/show").respond(200, json=shown)
+    async with watched(http) as sizes:
+        assert await sizes.of("m") == ContextSize(16384)
+        assert await sizes.of("loaded") == ContextSize(4096)
+    shown_models = {json.loads(call.request.content)["model"] for call in asked.calls}
+    assert shown_models >= {"m:latest", "loaded:latest"}
+
+
+async def test_text_generation_inference_tells_it_with_its_info(
+    http: httpx.AsyncClient, backend: respx.MockRouter
+) -> None:
+    backend.get("/info").respond(
+        200, json={"model_id": "x", "max_input_tokens": 1024, "max_total_tokens": 2048}
+    )
+    assert await size(http) == ContextSize(2048)
+
+
+async def test_a_compressed_or_endless_answer_tells_nothing(
+    http: httpx.AsyncClient, backend: respx.MockRouter
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b'{"data": ['
+        while True:
+            yield b" " * 65536
+
+    backend.get("/v1/models").mock(side_effect=lambda _: httpx.Response(200, content=endless()))
+    bomb = gzip.compress(b'{"default_generation_settings": {"n_ctx": 8192}}')
+    backend.get("/props").respond(200, headers={"Content-Encoding": "gzip"}, content=bomb)
+    assert await size(http) == UNKNOWN
 
 
 @pytest.mark.parametrize(
