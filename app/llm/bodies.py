@@ -22,15 +22,15 @@ async def read_body(response: httpx.Response, *, most: int, seconds: float) -> b
 async def read_json_instead_of_stream(response: httpx.Response, *, most: int, seconds: float) -> bytes | None:
     """Return the body if it is JSON and no event stream; otherwise leave all of it to be read.
 
-    The content type alone does not tell: some servers send events under that of JSON.
+    The content type alone does not tell: some servers send events under that of JSON. The first part may take
+    as long as a first token; the caller's deadlines bound it.
     """
     if "json" not in response.headers.get("Content-Type", "").lower():
         return None
     parts = _parts(response)
     try:
-        async with asyncio.timeout(seconds):
-            first = await anext(parts, b"")
-    except (TimeoutError, *TRANSPORT_ERRORS):
+        first = await anext(parts, b"")
+    except TRANSPORT_ERRORS:
         return b""
     if first.lstrip()[:1] in (b"{", b"["):
         return first + await _collect(parts, most=most, seconds=seconds)

@@ -79,7 +79,7 @@ async def test_an_untrusted_certificate_names_the_setting_that_mends_it(
         async with started(tmp_path, **settings) as (service, client):
             ready = await client.get("/ready")
             response = await client.post("/chat", json={"user_id": user, "message": QUESTION})
-            line = await service.logged("a request failed")
+            line = await service.logged("request failed")
         assert "SSL_CERT_FILE" in ready.json()["checks"]["llm"]["detail"]
         assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_unavailable")
         assert "SSL_CERT_FILE" in response.json()["error"]["message"]
