@@ -101,7 +101,7 @@ async def test_a_prompt_without_a_system_message_is_not_asked_twice(
     assert len(sent(backend)) == 1
 
 
-@pytest.mark.parametrize(("words", "largest"), [cap for cap in CAPS if cap[1] < CHAT.max_tokens])
+@pytest.mark.parametrize(("words", "largest"), [cap for cap in CAPS if cap[1] < 4096])
 async def test_a_cap_that_the_service_added_is_lowered_to_what_the_model_takes(
     backend: respx.MockRouter, client: LLMClient, words: str, largest: int
 ) -> None:
