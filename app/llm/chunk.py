@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from app.errors import UpstreamError
 from app.llm.finish import is_unset
 
 MAX_FINISH_REASON_CHARS = 64
@@ -20,10 +19,8 @@ _STRING_OR_CONSTANT = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:NaN|Infinity)')
 """In a text that the standard library has decoded: every string in it ends, so a search is linear."""
 
 
-class NoChunk(UpstreamError):
+class NoChunk(Exception):
     """The data of an event is not a completion chunk."""
-
-    default_message = "The model's backend sent something that is no completion chunk."
 
 
 class ReportedFailure(Exception):

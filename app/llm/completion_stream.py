@@ -123,6 +123,8 @@ class _Answer:
                     break
                 if event.data and event.type != b"ping":
                     self._read(event, chunks)
+        except NoChunk:
+            self._fail(UpstreamError("The model's backend sent something that is no completion chunk."))
         except LineTooLong:
             self._fail(UpstreamError("The model's backend sent a line that is too long."))
         except ServiceError as failure:

@@ -189,3 +189,20 @@ async def test_a_turn_that_a_drain_overtakes_while_it_starts_is_refused(
         with pytest.raises(Draining):
             await start
     assert backend.completions == []
+
+
+@pytest.mark.parametrize(
+    "first", [b"data: {\n\n", event({"error": {"message": "boom"}}), b"data: " + b"x" * 2**20 + b"\n\n"]
+)
+async def test_a_stream_that_fails_with_its_first_event_is_a_502_and_leaves_nothing(
+    serve: Serve, backend: Backend, redis: Redis, user: str, first: bytes
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(first)
+
+    backend.script = script
+    async with serve() as client:
+        response = await client.post("/chat", json=ask(user))
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_error")
+    assert await kept(redis, user) == []
