@@ -49,7 +49,11 @@ class EventStreamDecoder:
         Raises:
             LineTooLong: The stream cannot be decoded any further.
         """
-        if (data := self._plain_events(received)) is not None:
+        if (
+            not self._rest
+            and received.endswith(b"\n\n")
+            and (data := self._plain_events(received)) is not None
+        ):
             for each in data:
                 if len(_FIELD) + len(each) > MAX_LINE_BYTES:
                     raise LineTooLong
@@ -80,15 +84,14 @@ class EventStreamDecoder:
     def _plain_events(self, received: bytes) -> list[bytes] | None:
         """Split a read in the way of almost all reads: complete events of one `data` line each, and LF alone.
 
-        None: it is not such a read, or it begins inside of an event.
+        It begins with a line, and ends with an empty one. None: it is not such a read, or it begins inside of
+        an event.
         """
         if (
-            self._rest
-            or self._data
+            self._data
             or self._type
             or self._skip_line_feed
             or not received.startswith(_FIELD)
-            or not received.endswith(b"\n\n")
             or b"\r" in received
         ):
             return None
@@ -108,15 +111,14 @@ class EventStreamDecoder:
         if self._at_start:
             received = self._without_mark(received)
         lines = received.splitlines()
-        if not lines:
-            return lines
-        is_open = not received.endswith(_LINE_ENDS)
-        if self._rest and not (is_open and len(lines) == 1):
-            lines[0] = b"".join((*self._rest, lines[0]))
+        rest = lines.pop() if lines and not received.endswith(_LINE_ENDS) else b""
+        if lines and self._rest:
+            self._rest.append(lines[0])
+            lines[0] = b"".join(self._rest)
             self._rest, self._rest_bytes = [], 0
-        if is_open:
-            self._rest.append(lines.pop())
-            self._rest_bytes += len(self._rest[-1])
+        if rest:
+            self._rest.append(rest)
+            self._rest_bytes += len(rest)
         return lines
 
     def _without_mark(self, received: bytes) -> bytes:
