@@ -50,9 +50,9 @@ async def main(minutes: float, seed: int) -> int:
                 llm_base_url=backend.url,
                 llm_model="test-model",
                 llm_max_tokens=256,
-                llm_first_token_timeout_seconds=2,
-                llm_token_gap_timeout_seconds=2,
-                llm_total_timeout_seconds=10,
+                llm_first_token_timeout_seconds=8,
+                llm_token_gap_timeout_seconds=4,
+                llm_total_timeout_seconds=20,
                 redis_url=store_url,
                 resume_ttl_seconds=20,
                 history_ttl_seconds=60,
@@ -115,7 +115,8 @@ async def _visit(client: httpx.AsyncClient, findings: Findings, name: str, until
             findings.ends[await _ask(client, user, f"question {name} {n}")] += 1
             page = await client.get(f"/users/{user}/conversations/default")
             assert page.status_code in {200, 404}, page.status_code
-            assert await _ask(client, user, _SOUND) == "[DONE]"
+            end = await _ask(client, user, _SOUND)
+            assert end == "[DONE]", end
         except Exception as error:  # noqa: BLE001 - any of them is a finding
             findings.harm.append(f"question {name} {n}: {error!r}"[:300])
 

@@ -11,6 +11,7 @@ from tests.support.backend import Exchange, Script
 from tests.support.chunks import DONE, chunk, event, usage_chunk
 
 _STREAMS = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "live/streams").glob("*.sse"))]
+_BOMB = gzip.compress(bytes(10_000_000))
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 _FLOODS = [
     b"data: {}\n\n",
@@ -141,12 +142,11 @@ def _flood(chance: random.Random) -> Script:
 
 
 def _odd_http(chance: random.Random) -> Script:
-    zeros = gzip.compress(bytes(10_000_000))
     return chance.choice(
         [
             _writes(chance, b"HTTP/1.1 100 Continue\r\n\r\n" * 5000 + _HEAD + b"\r\n" + _STREAMS[0]),
-            _writes(chance, _HEAD + b"Content-Encoding: gzip\r\n\r\n" + zeros),
-            _writes(chance, b"HTTP/1.1 400 Bad\r\nContent-Encoding: gzip\r\n\r\n" + zeros),
+            _writes(chance, _HEAD + b"Content-Encoding: gzip\r\n\r\n" + _BOMB),
+            _writes(chance, b"HTTP/1.1 400 Bad\r\nContent-Encoding: gzip\r\n\r\n" + _BOMB),
             _writes(chance, _HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n" + _STREAMS[0]),
             _writes(chance, _HEAD + b"Content-Length: 99999\r\n\r\n" + _STREAMS[0]),
             _writes(chance, _HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffff\r\n" + _STREAMS[0]),
