@@ -23,8 +23,8 @@ from app.store.script import Script
 
 _READS_PER_USER = 4
 """How many pages one user may read at once on one process; further reads wait."""
-_PAGE_BYTES = 2 * 1024 * 1024
-"""A page of long messages has fewer of them."""
+_PAGE_BYTES = 512 * 1024
+"""A page of long messages has fewer of them: one page must not hold up the batch that it comes with."""
 _SLICE_MESSAGES = 64
 _SLICE_BYTES = 4 * 1024 * 1024
 _LAST_POSITION = 2**53

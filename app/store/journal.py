@@ -24,6 +24,8 @@ from app.store.script import Call, Script
 EXPIRED_SECONDS = 24 * 3600
 """How long a turn's record outlives its events."""
 _UNFINISHED_SECONDS = 24 * 3600
+_REFUSED_MS = 5000
+"""How long the end of a start that failed is kept. Its readers follow the journal already."""
 _END_ID = f"{2**64 - 1}-{2**64 - 1}"
 _CREATED_ID = "0-1"
 _BEGUN_ID = "0-2"
@@ -89,6 +91,7 @@ class TurnJournal:
         """
         self._redis = redis
         self._ttl_ms = int(ttl_seconds * 1000)
+        self._record_ms = self._ttl_ms + EXPIRED_SECONDS * 1000
         self._create = Script(redis, "create_journal")
         self._append = Script(redis, "append_journal")
         self._close = Script(redis, "close_journal")
@@ -159,18 +162,17 @@ class TurnJournal:
             `last`, the number of the last event. A smaller number means that Redis has lost the events after
             it: the journal stays open until they are written again.
         """
+        return await self._end(turn_id, end, last, self._ttl_ms, self._record_ms)
+
+    async def refuse(self, turn_id: str, end: TurnEnd) -> None:
+        """Write the end of a start that failed, for readers on other processes. Soon nothing of it is left."""
+        await self._end(turn_id, end, 0, _REFUSED_MS, _REFUSED_MS)
+
+    async def _end(self, turn_id: str, end: TurnEnd, last: int, events_ms: int, record_ms: int) -> int:
         async with translated_redis_errors():
             written: int = await self._close(
                 keys=_keys(turn_id),
-                args=[
-                    turn_id,
-                    _END_ID,
-                    _encode(end),
-                    end.status,
-                    self._ttl_ms,
-                    self._ttl_ms + EXPIRED_SECONDS * 1000,
-                    last,
-                ],
+                args=[turn_id, _END_ID, _encode(end), end.status, events_ms, record_ms, last],
             )
         return written
 

@@ -9,8 +9,8 @@ from app.errors import HistoryUnavailable
 from app.models import Message
 
 _FIRST_BLOCK_BYTES = 64 * 1024
-_MOST_BLOCK_BYTES = 1024 * 1024
-"""Each block is twice as large as the one before it, up to this size."""
+_MOST_BLOCK_BYTES = 256 * 1024
+"""Each block is twice as large as the one before it, up to what a batch of commands can bring in time."""
 
 
 class MessageBlock(NamedTuple):

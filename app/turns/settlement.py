@@ -71,7 +71,7 @@ class Settlement:
         if outcome == "alive":
             return
         if outcome == "read":
-            await self._journal.close(record.turn_id, end)
+            await self._journal.refuse(record.turn_id, end)
         else:
             await self._journal.discard(record.turn_id)
 

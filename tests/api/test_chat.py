@@ -161,7 +161,7 @@ async def test_an_answer_that_breaks_off_ends_with_an_error_and_is_kept_as_one(
     assert (question["content"], reply["content"], reply["status"]) == ("Hi", "Hel", "error")
 
 
-async def test_an_empty_answer_is_kept_and_left_out_of_the_next_prompt(
+async def test_an_empty_answer_is_kept_and_its_turn_is_left_out_of_the_next_prompt(
     client: httpx.AsyncClient, llm: respx.MockRouter, fake_redis: Redis
 ) -> None:
     replies(llm, event(chunk("")), event({"error": {"message": "boom"}}))
@@ -169,7 +169,7 @@ async def test_an_empty_answer_is_kept_and_left_out_of_the_next_prompt(
     assert len(await kept(fake_redis)) == 2
     replies(llm, *answer("Hello"))
     await chat(client, "Two")
-    assert [message["content"] for message in prompt(llm)[1:]] == ["One", "Two"]
+    assert [message["content"] for message in prompt(llm)[1:]] == ["Two"]
 
 
 @pytest.mark.parametrize(

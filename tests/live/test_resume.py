@@ -377,6 +377,37 @@ async def test_a_start_that_failed_is_told_to_all_and_frees_its_key(
     assert len(await kept(redis, user)) == 2
 
 
+async def records(redis: Redis, user: str) -> set[bytes]:
+    """The records of this user's turns."""
+    found = [key async for key in redis.scan_iter("chat:turn:*:record:*")]
+    return {key for key in found if await redis.hget(key, "user_id") == user.encode()}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_starts_with_one_key_that_are_all_refused_leave_nothing_behind(
+    serve: Serve, backend: Backend, redis: Redis, user: str, processes: int
+) -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await asyncio.sleep(0.1)
+        await exchange.json(401, {"error": {"message": "no"}})
+
+    backend.script = refuse
+    async with serve() as here, serve() as elsewhere:
+        posts = [
+            (here, elsewhere)[n % processes].post(
+                "/chat", json={"user_id": user, "message": "Hi"}, headers={"Idempotency-Key": "k"}
+            )
+            for n in range(5)
+        ]
+        assert {response.status_code for response in await asyncio.gather(*posts)} == {502}
+    if processes == 2:  # a reader on the other process may still have been reading the end
+        left = [await redis.pttl(key) for key in await records(redis, user)]
+        assert all(0 < milliseconds <= 5000 for milliseconds in left)
+    else:
+        assert await records(redis, user) == set()
+    assert await redis.keys(f"chat:{{{user}}}*") == []
+
+
 async def test_a_deleted_conversation_ends_its_turn_and_stays_deleted(
     serve: Serve, backend: Backend, redis: Redis, user: str
 ) -> None:

@@ -60,6 +60,10 @@ class Proxy:
         """Not chosen by the kernel, which could give it to another process while this proxy refuses."""
         self.slice_bytes = _READ_BYTES
         """How much is passed on in one write."""
+        self.bytes_per_second = float("inf")
+        """How much is passed on in a second, on each connection and in each direction."""
+        self.replied_bytes = 0
+        """How much has been answered."""
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -175,6 +179,7 @@ class Proxy:
     async def _pass_replies(self, reader: asyncio.StreamReader, link: _Link) -> None:
         try:
             while data := await reader.read(_READ_BYTES):
+                self.replied_bytes += len(data)
                 await self._replies_pass.wait()
                 if link.loses_reply:
                     self._lose(link)
@@ -196,7 +201,7 @@ class Proxy:
         for start in range(0, len(data), size):
             writer.write(data[start : start + size])
             await writer.drain()
-            await asyncio.sleep(0)
+            await asyncio.sleep(min(size, len(data)) / self.bytes_per_second)
 
     async def end(self) -> None:
         """Refuse, reset, and wait until nothing is left."""
