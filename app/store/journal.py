@@ -24,8 +24,8 @@ from app.store.script import Call, Script
 EXPIRED_SECONDS = 24 * 3600
 """How long a turn's record outlives its events."""
 _UNFINISHED_SECONDS = 24 * 3600
-_REFUSED_MS = 5000
-"""How long the end of a start that failed is kept. Its readers follow the journal already."""
+_REFUSED_MS = 2000
+"""How long the end of a start that failed is kept: its readers follow the journal already."""
 _END_ID = f"{2**64 - 1}-{2**64 - 1}"
 _CREATED_ID = "0-1"
 _BEGUN_ID = "0-2"
@@ -165,7 +165,7 @@ class TurnJournal:
         return await self._end(turn_id, end, last, self._ttl_ms, self._record_ms)
 
     async def refuse(self, turn_id: str, end: TurnEnd) -> None:
-        """Write the end of a start that failed, for readers on other processes. Soon nothing of it is left."""
+        """Write the end of a start that failed, for readers on other processes, and forget it soon."""
         await self._end(turn_id, end, 0, _REFUSED_MS, _REFUSED_MS)
 
     async def _end(self, turn_id: str, end: TurnEnd, last: int, events_ms: int, record_ms: int) -> int:

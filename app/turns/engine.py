@@ -72,8 +72,7 @@ class TurnEngine:
         self._new_generation = new_generation
         self._max_active_turns = max_active_turns
         self._status_wait_seconds = status_wait_seconds
-        self._starting: dict[str, asyncio.Event] = {}
-        """The starts that are under way, each with an event that says that it is not any more."""
+        self._starting = 0
         self.is_draining = False
         self._grace_period_ended = asyncio.Event()
 
@@ -95,7 +94,7 @@ class TurnEngine:
             scope=request.scope,
         )
         refusal = self._refusal()
-        self._starting[record.turn_id] = decided = asyncio.Event()
+        self._starting += 1
         try:
             async with request_deadline() as until:
                 admitted = await self._admission.admit(record, request, refusal=refusal)
@@ -108,8 +107,7 @@ class TurnEngine:
             self._admission.roll_back(record)
             raise
         finally:
-            del self._starting[record.turn_id]
-            decided.set()
+            self._starting -= 1
         if admitted.outcome == "attached":
             try:
                 return await self._attach(admitted.turn_id)
@@ -148,7 +146,7 @@ class TurnEngine:
         """Return why no turn may start on this process now, if so."""
         if self.is_draining:
             return Draining()
-        if len(self._turns) + len(self._starting) >= self._max_active_turns:
+        if len(self._turns) + self._starting >= self._max_active_turns:
             return Overloaded()
         return None
 
@@ -177,9 +175,6 @@ class TurnEngine:
 
     async def _attach(self, turn_id: str) -> Reader:
         """Give a repeated request what its first one gets."""
-        if (decided := self._starting.get(turn_id)) is not None:
-            # The turn is about to run here. Through its journal it would be followed as a remote one.
-            await decided.wait()
         if (generation := self._turns.get(turn_id)) is not None:
             return await self._with_status(generation, generation.stream.open_reader())
         reader = await self._directory.follow(turn_id)
