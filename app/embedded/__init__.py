@@ -9,6 +9,7 @@ from pathlib import Path
 
 from app.embedded.errors import EmbeddedError
 from app.embedded.model import embedded_model
+from app.embedded.rewriting import rewritten_after_erasures
 from app.embedded.store import embedded_store
 from app.settings import Settings
 
@@ -29,7 +30,8 @@ def embedded_parts(settings: Settings) -> Iterator[Settings]:
     with ExitStack() as parts:
         filled: dict[str, str] = {}
         if not settings.redis_url:
-            filled["redis_url"] = parts.enter_context(embedded_store(data_dir))
+            filled["redis_url"] = url = parts.enter_context(embedded_store(data_dir))
+            parts.enter_context(rewritten_after_erasures(url))
         if not settings.llm_base_url:
             filled["llm_base_url"] = parts.enter_context(embedded_model(settings.llm_model, data_dir))
         yield settings.model_copy(update=filled)
