@@ -11,31 +11,44 @@ LITELLM_VENV := .venv-litellm
 # Most tests wait more than they compute, so three workers keep two cores busy.
 WORKERS := 3
 FAST_TESTS := $(addprefix tests/,api llm observability prompts security store test_readme.py test_redis_url.py test_settings.py turns)
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes
+# uv sets up .venv in seconds, pip in half a minute.
+UV := $(shell command -v uv)
+PIP_INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install \
+	--disable-pip-version-check) --no-deps --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
-# The first Python that the service supports; PYTHON=… chooses another.
-SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
-	"$$python" -c "$(SUPPORTED)" >/dev/null 2>&1 && { echo "$$python"; break; }; done)
+# The first Python that the service supports, otherwise python3; PYTHON=… chooses another.
+SUPPORTED := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(or $(shell for python in python3 python3.15 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c "$(SUPPORTED)" >/dev/null 2>&1 && { echo "$$python"; break; }; done),python3)
+CHECK_VERSION := import sys; found = sys.version.split()[0]; \
+	sys.exit(sys.version_info < (3, 11) and f"$(PYTHON) is {found}; this needs 3.11 or later")
+CHECK_VENV := import sys; from importlib.util import find_spec; \
+	sys.exit(None if find_spec("venv") and find_spec("ensurepip") else \
+	"$(PYTHON) has no venv. On Debian or Ubuntu type: sudo apt install python3-venv")
+
+# What `make run` has to install: nothing that the settings replace. The model alone is 127 MB.
+is_set = $(or $($(1)),$(shell sed -n 's/^$(1)=//p' .env 2>/dev/null))
+HAS_BACKEND := $(or $(call is_set,LLM_BASE_URL),$(call is_set,LLM_BACKENDS))
+PARTS := $(VENV)/$(if $(HAS_BACKEND),$(if $(call is_set,REDIS_URL),.base,.local),.model)
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
-install: $(VENV)/.local ## Set up .venv with the service, the embedded model and store
+install: $(VENV)/.model ## Set up .venv with the service, the embedded model and store
 
 .PHONY: install-dev
 install-dev: $(VENV)/.dev ## Set up .venv with what tests and checks need, too
 
 .PHONY: run
-run: $(VENV)/.local ## Start the service on http://localhost:8000
+run: $(PARTS) ## Start the service on http://localhost:8000
 	@exec $(BIN)/python -m app
 
 .PHONY: dev
-dev: $(VENV)/.local ## Start the service and restart it whenever the code changes
+dev: $(VENV)/.dev ## Start the service and restart it whenever the code changes
 	@exec $(BIN)/watchfiles --filter default "$(BIN)/python -m app" app
 
 .PHONY: test
@@ -57,6 +70,10 @@ test-vllm: $(VENV)/.dev $(VLLM_VENV)/.installed ## Run the tests against a real 
 .PHONY: test-compose
 test-compose: $(VENV)/.dev ## Run the tests against two replicas behind nginx, which are up; see docs/operations.md
 	$(BIN)/python -m pytest -m compose tests/compose $(ARGS)
+
+.PHONY: test-bare
+test-bare: $(VENV)/.dev ## Run `make run` on a bare Debian (needs root, mmdebstrap); SUITES="trixie forky"
+	$(BIN)/python -m pytest -m bare tests/bare $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.dev ## Run under load for MINUTES=10, while clients leave and backend and store fail
@@ -107,7 +124,7 @@ down: ## Stop the containers of either profile; what they keep stays
 lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(COMPILE) pyproject.toml -o requirements/base.txt
 	$(COMPILE) pyproject.toml --extra local -c requirements/base.txt -o requirements/local.txt
-	$(COMPILE) pyproject.toml --extra local --extra dev -c requirements/base.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra local --group dev -c requirements/base.txt -o requirements/dev.txt
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.txt
 	$(COMPILE) requirements/litellm.in -o requirements/litellm.txt
 
@@ -127,15 +144,19 @@ endef
 	cp .env.$(patsubst up-%,%,$(firstword $(filter up-%,$(MAKECMDGOALS)))) .env
 
 $(VENV)/bin/python $(VLLM_VENV)/bin/python $(LITELLM_VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "This needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv);" \
-		"none was found. Name one with: make PYTHON=/path/to/python3" >&2; exit 2; }
-	$(PYTHON) -m venv $(@D:/bin=)
+	@$(PYTHON) -c '$(CHECK_VERSION)' && $(PYTHON) -c '$(CHECK_VENV)' || { \
+		echo "Name another Python with: make PYTHON=/path/to/python3" >&2; exit 2; }
+	$(if $(UV),$(UV) venv --quiet --seed --python $(PYTHON),$(PYTHON) -m venv) $(@D:/bin=)
 
-$(VENV)/.local: requirements/local.txt requirements/model.txt | $(VENV)/bin/python
-	$(PIP_INSTALL) -r requirements/local.txt -r requirements/model.txt
+$(VENV)/.base $(VENV)/.local: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) -r $<
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
+$(VENV)/.model: requirements/model.txt $(VENV)/.local
+	$(PIP_INSTALL) -r requirements/model.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.model
 	$(PIP_INSTALL) -r requirements/dev.txt
 	@touch $@
 

@@ -8,6 +8,7 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from app import __version__
 from app.api import chat, docs, page, probes, users
 from app.api.errors import add_error_handlers
 from app.api.middleware import add_middleware
@@ -38,7 +39,7 @@ def create_app(
 
     app = FastAPI(
         title="Streaming LLM Chat API",
-        version="0.1.0",
+        version=__version__,
         summary="A generation belongs to the service, not to the connection.",
         lifespan=lifespan,
         docs_url=None,

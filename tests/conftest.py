@@ -7,10 +7,10 @@ import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
 
-from app.embedded.store import embedded_store
 from app.settings import Settings
 from tests.support.backend import Backend, running_backend
 from tests.support.certificate import own_certificate
+from tests.support.store import tcp_store
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ async def fake_redis() -> AsyncIterator[Redis]:
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a real Valkey for the whole run, or for one worker's part of it; tests use users of their own."""
-    with embedded_store(tmp_path_factory.mktemp("valkey")) as url:
+    with tcp_store(tmp_path_factory.mktemp("valkey")) as url:
         yield url
 
 

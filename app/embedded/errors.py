@@ -1,12 +1,12 @@
-"""Why an embedded part cannot start."""
+"""The error that stops the start if an embedded part cannot start."""
 
 
 class EmbeddedError(Exception):
-    """The text is for the person who typed the command: what is wrong, and what to type."""
+    """A part that cannot start. The text says what is wrong and what to type."""
 
 
 def not_installed(what: str, variable: str) -> EmbeddedError:
-    """The part's packages are missing, and the variable that would replace it is unset."""
+    """Return the error for a part whose packages are missing."""
     return EmbeddedError(
         f"{variable} is unset and {what} is not installed. Set {variable}, or type: make install"
     )

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
@@ -17,10 +17,11 @@ from app.embedded.errors import EmbeddedError
 
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.02
+_MAX_LOG_BYTES = 16 * 1024
 
-# Whoever holds the other end of standard input keeps the child alive. The kernel closes that end with the
-# parent, also when it is killed, on Linux and macOS alike; then the child is asked to end. A shell costs a
-# hundredth of a second Python interpreter.
+# The process at the other end of standard input keeps the child alive. The kernel closes that end with the
+# parent, also when it is killed, on Linux and macOS alike. Then the shell asks the child to end. A shell
+# costs a hundredth of a second Python interpreter.
 _GUARD = """
 exec 3<&0
 "$@" </dev/null 3<&- & child=$!
@@ -37,15 +38,23 @@ class EmbeddedProcess:
     """A command in a session of its own: the Ctrl-C of the foreground group must not reach it."""
 
     def __init__(
-        self, name: str, command: Sequence[str], *, log_file: Path, pass_fds: Sequence[int] = ()
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log_file: Path,
+        pass_fds: Sequence[int] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Start the command.
+        """Start the command. Files that it makes are its user's alone.
 
         Args:
-            name: What a person calls it.
-            command: What to run; its standard input is empty.
-            log_file: Takes its standard error, from this start on.
+            name: The command's name in messages.
+            command: The command line; its standard input is empty.
+            log_file: File that takes its standard error, from this start on.
             pass_fds: File descriptors that it keeps open.
+            variables: Environment variables that it gets beside the service's own. Unlike a command line,
+                other users of the machine cannot read them.
         """
         self._name = name
         self._log_file = log_file
@@ -57,28 +66,30 @@ class EmbeddedProcess:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=pass_fds,
+                env={**os.environ, **(variables or {})},
+                umask=0o077,
             )
 
     @property
     def output(self) -> BufferedReader:
-        """Its standard output."""
+        """Standard output of the command."""
         return cast(BufferedReader, self._guard.stdout)
 
     def wait_until(self, is_ready: Callable[[], bool], *, seconds: float) -> None:
-        """Poll until it is ready, with a line for whoever waits longer than a second.
+        """Poll until it is ready, and log a line for every second of waiting.
 
         Raises:
             EmbeddedError: It ended, or took longer than `seconds`.
         """
-        started = told = time.monotonic()
+        started = logged = time.monotonic()
         while not is_ready():
             now = time.monotonic()
             if self._guard.poll() is not None:
-                raise EmbeddedError(f"{self._name} ended while it started; {self._log_file} says why.")
+                raise EmbeddedError(f"{self._name} ended while it started{self._last_words()}")
             if now - started > seconds:
-                raise EmbeddedError(f"{self._name} did not start within {seconds:g} s; see {self._log_file}.")
-            if now - told > 1:
-                told = now
+                raise EmbeddedError(f"{self._name} did not start within {seconds:g} s{self._last_words()}")
+            if now - logged > 1:
+                logged = now
                 _log.info("still starting", what=self._name, seconds=round(now - started))
             time.sleep(_POLL_SECONDS)
 
@@ -86,21 +97,28 @@ class EmbeddedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go of it, and wait until it has ended."""
+        """Ask it to end, and wait until it has."""
         assert self._guard.stdin is not None  # opened above
         with suppress(BrokenPipeError):
             self._guard.stdin.close()
         try:
             self._guard.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            _log.error("an embedded part does not end; killing it", what=self._name)
+            _log.error("killing an embedded part that does not end", what=self._name)
             os.killpg(self._guard.pid, signal.SIGKILL)  # the guard leads its session
             self._guard.wait()
         self.output.close()
 
+    def _last_words(self) -> str:
+        with self._log_file.open("rb") as log:
+            log.seek(max(0, self._log_file.stat().st_size - _MAX_LOG_BYTES))
+            lines = log.read().decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f": {last} (more in {self._log_file})" if last else f"; see {self._log_file}"
+
 
 def package_file(package: str, pattern: str) -> Path | None:
-    """A file that an installed package carries; the package itself is not imported."""
+    """Find a file that an installed package carries, without importing the package."""
     found = importlib.util.find_spec(package)
     for folder in (found and found.submodule_search_locations) or ():
         for path in Path(folder).glob(pattern):

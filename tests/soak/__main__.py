@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import httpx
 from redis.asyncio import Redis
 
-from app.embedded.store import embedded_store
 from tests.soak.ledger import Ledger
 from tests.soak.visitors import Visitor
 from tests.soak.weather import Weather
@@ -23,7 +22,7 @@ from tests.support.backend import Exchange, Script, running_backend
 from tests.support.chunks import answer
 from tests.support.process import ServiceProcess, started
 from tests.support.proxy import proxy_to
-from tests.support.store import running_turns
+from tests.support.store import running_turns, tcp_store
 
 _VISITORS = 60
 _WORDS = 10
@@ -65,7 +64,7 @@ async def main(minutes: float) -> int:
         async with AsyncExitStack() as stack:
             backend = await stack.enter_async_context(running_backend())
             backend.script = _echo(ledger)
-            store_url = stack.enter_context(embedded_store(Path(folder)))
+            store_url = stack.enter_context(tcp_store(Path(folder)))
             weather = Weather(
                 backend=await stack.enter_async_context(proxy_to(_address(backend.url))),
                 store=await stack.enter_async_context(proxy_to(_address(store_url))),

