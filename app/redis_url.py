@@ -1,4 +1,4 @@
-"""Where Redis is: REDIS_URL taken apart, also in the forms that redis-py does not know."""
+"""Parses REDIS_URL, also in the forms that redis-py does not know."""
 
 import re
 from typing import Any, Literal, NamedTuple
@@ -9,6 +9,9 @@ from redis.asyncio.connection import SSLConnection, parse_url
 _EXPECTED = (
     "expected a URL that begins with redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://"
 )
+_PARTS = re.compile(r"(?P<scheme>[a-z+]+)://(?P<netloc>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+"""Several hosts are no URL: `urlsplit` refuses them as soon as one is an IPv6 address."""
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^][:]+)(:[^][]*)?")
 _OPTIONS = frozenset({"client_name", "db", "health_check_interval", "password", "username"})
 _TLS_OPTIONS = frozenset(
     {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
@@ -24,13 +27,13 @@ class RedisUrl(NamedTuple):
 
     kind: Literal["server", "cluster", "sentinel"]
     hosts: list[tuple[str, int]]
-    """Of the server, of nodes of the cluster, or of the sentinels; none: it is behind a Unix socket."""
+    """Addresses of the server, of nodes of the cluster, or of the sentinels; none: a Unix socket."""
     options: dict[str, Any]
-    """How a server is spoken to, in redis-py's words."""
+    """Options of a server's connection, in redis-py's words."""
     sentinel_options: dict[str, Any]
-    """How a sentinel is spoken to."""
+    """Options of a sentinel's connection."""
     master: str
-    """The name by which the sentinels know the server."""
+    """Name by which the sentinels know the server."""
 
 
 def parse_redis_url(url: str) -> RedisUrl:
@@ -42,14 +45,17 @@ def parse_redis_url(url: str) -> RedisUrl:
     Raises:
         ValueError: It is no such URL, or has options that are not known here.
     """
-    parts = urlsplit(url)
-    match parts.scheme.split("+"):
-        case ["redis" | "rediss" | "unix"] if parts.netloc or parts.path:
-            return _server(parts)
-        case ["redis" | "rediss" as scheme, "cluster"]:
-            return _cluster(parts._replace(scheme=scheme))
-        case ["redis" | "rediss" as scheme, "sentinel"]:
-            return _sentinel(parts._replace(scheme=scheme))
+    parts = _PARTS.fullmatch(url)
+    if parts is None:
+        raise ValueError(_EXPECTED)
+    scheme, netloc, rest = parts["scheme"].lower(), parts["netloc"], parts["rest"]
+    match scheme.split("+"):
+        case ["redis" | "rediss" | "unix"] if netloc or rest:
+            return _server(urlsplit(url))
+        case ["redis" | "rediss" as server_scheme, "cluster"]:
+            return _cluster(server_scheme, netloc, rest)
+        case ["redis" | "rediss" as server_scheme, "sentinel"]:
+            return _sentinel(server_scheme, netloc, rest)
     raise ValueError(_EXPECTED)
 
 
@@ -59,19 +65,19 @@ def _server(parts: SplitResult) -> RedisUrl:
     return RedisUrl("server", hosts, options, {}, "")
 
 
-def _cluster(parts: SplitResult) -> RedisUrl:
-    hosts, options = _hosts_and_options(parts, _PORT)
+def _cluster(scheme: str, netloc: str, rest: str) -> RedisUrl:
+    hosts, options = _hosts_and_options(scheme, netloc, rest, _PORT)
     if options.get("db"):
         raise ValueError("expected no number of a database, as a cluster has one")
     return RedisUrl("cluster", hosts, options, {}, "")
 
 
-def _sentinel(parts: SplitResult) -> RedisUrl:
-    named = re.fullmatch(r"/([^/]+)(.*)", parts.path)
+def _sentinel(scheme: str, netloc: str, rest: str) -> RedisUrl:
+    named = re.fullmatch(r"/([^/?#]+)(.*)", rest, re.DOTALL)
     if named is None:
         raise ValueError("expected the name of the master as the path")
-    master, database = named.groups()
-    hosts, options = _hosts_and_options(parts._replace(path=database), _SENTINEL_PORT, _SENTINEL_OPTIONS)
+    master, rest = named.groups()
+    hosts, options = _hosts_and_options(scheme, netloc, rest, _SENTINEL_PORT, _SENTINEL_OPTIONS)
     sentinel_options = {
         name.removeprefix("sentinel_"): options.pop(name) for name in _SENTINEL_OPTIONS & options.keys()
     }
@@ -80,17 +86,18 @@ def _sentinel(parts: SplitResult) -> RedisUrl:
 
 
 def _hosts_and_options(
-    parts: SplitResult, default_port: int, further_options: frozenset[str] = frozenset()
+    scheme: str, netloc: str, rest: str, default_port: int, further_options: frozenset[str] = frozenset()
 ) -> tuple[list[tuple[str, int]], dict[str, Any]]:
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    credentials, at, hosts = netloc.rpartition("@")
     if "@" in credentials:
         raise ValueError("expected credentials once, before the first host, with %40 for an @ in them")
+    if not all(_HOST.fullmatch(host) for host in hosts.split(",")):
+        raise ValueError("expected hosts, with a comma between one and the next, IPv6 addresses in brackets")
     each = [
-        _options(parts._replace(netloc=credentials + at + host), further_options) for host in hosts.split(",")
+        _options(urlsplit(f"{scheme}://{credentials}{at}{host}{rest}"), further_options)
+        for host in hosts.split(",")
     ]
-    addresses = [(options.pop("host", ""), options.pop("port", default_port)) for options in each]
-    if not all(host for host, _ in addresses):
-        raise ValueError("expected hosts, with a comma between one and the next")
+    addresses = [(options.pop("host"), options.pop("port", default_port)) for options in each]
     options = each[0]
     return addresses, options | {"ssl": options.pop("connection_class", None) is SSLConnection}
 

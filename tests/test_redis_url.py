@@ -1,4 +1,4 @@
-"""REDIS_URL, taken apart."""
+"""Which URLs of Redis are understood, and how."""
 
 import pytest
 
@@ -39,6 +39,20 @@ def test_sentinels_have_credentials_of_their_own_and_the_tls_of_all() -> None:
 
 
 @pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [
+        ("a,[::1]:7002", [("a", 6379), ("::1", 7002)]),
+        ("[::1]:7001,[fe80::1]", [("::1", 7001), ("fe80::1", 6379)]),
+        ("user:p%2C%5Bss@[::1],b:7", [("::1", 6379), ("b", 7)]),
+    ],
+)
+def test_hosts_may_be_ipv6_addresses_in_any_place(hosts: str, expected: list[tuple[str, int]]) -> None:
+    assert parse_redis_url(f"redis+cluster://{hosts}").hosts == expected
+    sentinels = [(host, 26379 if port == 6379 else port) for host, port in expected]
+    assert parse_redis_url(f"redis+sentinel://{hosts}/master/0").hosts == sentinels
+
+
+@pytest.mark.parametrize(
     ("url", "expected"),
     [
         ("", "a URL that begins with redis://"),
@@ -46,6 +60,8 @@ def test_sentinels_have_credentials_of_their_own_and_the_tls_of_all() -> None:
         ("redis+mesh://secret@a", "a URL that begins with redis://"),
         ("unix+cluster:///secret", "a URL that begins with redis://"),
         ("redis+cluster://", "hosts"),
+        ("redis+cluster://a,[::1", "hosts"),
+        ("redis+cluster://a,secret[::1]", "hosts"),
         ("redis+cluster://a,,secret", "hosts"),
         ("redis+cluster://a:secret", "a port that is a number"),
         ("redis+cluster://a/1", "no number of a database"),
@@ -60,7 +76,7 @@ def test_sentinels_have_credentials_of_their_own_and_the_tls_of_all() -> None:
         ("redis+sentinel://a/master?sentinel_host=secret", "no other options"),
     ],
 )
-def test_what_is_none_is_refused_without_a_word_of_it(url: str, expected: str) -> None:
+def test_what_is_no_such_url_is_refused_and_not_quoted(url: str, expected: str) -> None:
     with pytest.raises(ValueError, match=f"^expected {expected}") as refusal:
         parse_redis_url(url)
     assert "secret" not in str(refusal.value)
