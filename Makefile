@@ -73,7 +73,7 @@ test-compose: $(VENV)/.dev ## Run the tests against two replicas behind nginx, w
 
 .PHONY: test-bare
 test-bare: $(VENV)/.dev ## Run `make run` on a bare Debian (needs root, mmdebstrap); SUITES="trixie forky"
-	$(BIN)/python -m pytest -m bare tests/bare $(ARGS)
+	$(BIN)/python -m pytest -m bare --durations=0 tests/bare $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.dev ## Run under load for MINUTES=10, while clients leave and backend and store fail
