@@ -3,7 +3,7 @@
 import asyncio
 import resource
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import structlog
@@ -60,11 +60,19 @@ def server_config(app: FastAPI, limits: ConnectionLimits) -> uvicorn.Config:
 class Server(uvicorn.Server):
     """Drains the turns on SIGTERM or SIGINT while it goes on serving, then stops with exit code 0."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, *, on_listening: Callable[[str], None]) -> None:
+        """Serve the application.
+
+        Args:
+            app: The application, made by `create_app`.
+            settings: The service's settings.
+            on_listening: Is called with the service's URL at the end of the start.
+        """
         super().__init__(server_config(app, connection_limits(settings)))
         self._app = app
         self._grace_seconds = settings.shutdown_grace_seconds
         self._is_open = settings.is_open
+        self._on_listening = on_listening
         self._draining: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -76,6 +84,8 @@ class Server(uvicorn.Server):
                 "no authentication configured (API_KEYS, JWT_SECRET or JWT_JWKS_URL): "
                 "anyone who can reach this port can act as any user"
             )
+        if sockets:
+            self._on_listening(_url(sockets[0]))
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -96,6 +96,7 @@ async def open_service(
             base_url=settings.llm_base_url,
             api_key=settings.llm_api_key.get_secret_value(),
             limits=limits,
+            proxy=settings.llm_proxy,
             transport=transport,
         ) as http,
         aclosing(tracing),

@@ -26,6 +26,7 @@ from app.setting_types import (
     harmless,
 )
 
+ENV_FILE = ".env"
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 
 
@@ -37,7 +38,7 @@ class Settings(BaseSettings):
     """All settings, frozen. An empty value is an unset one; unknown names are left alone."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
         env_file_encoding="utf-8",
         extra="ignore",
         frozen=True,

@@ -8,17 +8,20 @@ import socket
 import sys
 import threading
 from contextlib import closing, suppress
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import structlog
+from dotenv import dotenv_values
 
 from app.embedded import EmbeddedError, embedded_parts
+from app.hints import first_steps, misspelt_settings
 from app.main import create_app
 from app.observability.logging import configure_logging
 from app.redis_url import parse_redis_url
 from app.server import OTHER_DESCRIPTORS, Server
-from app.settings import Settings, SettingsError, load_settings
+from app.settings import ENV_FILE, Settings, SettingsError, load_settings
 
 _USAGE_ERROR = 2
 _SEND_BUFFER_BYTES = 128 * 1024
@@ -40,8 +43,10 @@ def main() -> int:
         _raise_descriptor_limit(settings)
         _calm_garbage_collector()
         _warn_of_unknown_hosts(settings)
+        _warn_of_misspelt_settings(settings)
         with closing(_bind(settings)) as listener, embedded_parts(settings) as complete_settings:
-            Server(create_app(complete_settings), complete_settings).run(sockets=[listener])
+            app = create_app(complete_settings)
+            Server(app, complete_settings, on_listening=partial(_greet, settings)).run(sockets=[listener])
             # Only the embedded parts are left to end, and no signal makes that faster.
             for stop in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(stop, signal.SIG_IGN)
@@ -79,12 +84,29 @@ def _warn_of_unknown_hosts(settings: Settings) -> None:
 
     The start goes on: the name may become known later. Nothing waits for the look-ups.
     """
-    names = [("LLM_BASE_URL", urlsplit(settings.llm_base_url).hostname)]
+    # A proxy resolves the backend's name itself.
+    backend = (
+        ("LLM_PROXY", settings.llm_proxy) if settings.llm_proxy else ("LLM_BASE_URL", settings.llm_base_url)
+    )
+    names = [(backend[0], urlsplit(backend[1]).hostname)]
     if settings.redis_url:
         names += [("REDIS_URL", host) for host, _ in parse_redis_url(settings.redis_url).hosts]
     for variable, host in names:
         if host:
             threading.Thread(target=_look_up, args=(variable, host), daemon=True).start()
+
+
+def _warn_of_misspelt_settings(settings: Settings) -> None:
+    """Warn of variables that nothing reads but that look like a setting."""
+    names = {*os.environ, *dotenv_values(ENV_FILE)}
+    for name, meant in misspelt_settings(names, settings).items():
+        _log.warning("unknown setting; did you mean another one?", name=name, meant=meant)
+
+
+def _greet(settings: Settings, url: str) -> None:
+    """Tell a person at a terminal how to begin."""
+    if sys.stderr.isatty() and settings.log_format != "json":
+        print(f"\n{first_steps(url, settings)}\n", file=sys.stderr)  # noqa: T201 - no line of the log
 
 
 def _look_up(variable: str, host: str) -> None:

@@ -52,12 +52,24 @@ _log = structlog.get_logger()
 
 
 def open_http_client(
-    *, base_url: str, api_key: str, limits: TimeLimits, transport: httpx.AsyncBaseTransport | None = None
+    *,
+    base_url: str,
+    api_key: str,
+    limits: TimeLimits,
+    proxy: str = "",
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
     """Open the one HTTP client of the process; the caller closes it.
 
     It follows no redirect, keeps no cookie and looks at no proxy variable, so that what is said to the
     backend reaches the backend alone. A query in the URL stays behind every path, as Azure wants it.
+
+    Args:
+        base_url: The backend's base URL.
+        api_key: The backend's key; empty: it wants none.
+        limits: Deadlines; of these the client enforces the one on connecting.
+        proxy: URL of the HTTP proxy that all requests go through; empty: none.
+        transport: Replaces the transport that talks to the backend over the network.
     """
     url = httpx.URL(base_url)
     return httpx.AsyncClient(
@@ -68,7 +80,7 @@ def open_http_client(
             "Accept-Encoding": "identity",
             **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
         },
-        transport=transport or AiohttpTransport(client=_open_session),
+        transport=transport or (_through(proxy) if proxy else AiohttpTransport(client=_open_session)),
         # A cookie of the backend would be sent with the next user's request.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         # The pool's limit is the only one that also bounds the look-up of the host's name; reads are
@@ -76,6 +88,15 @@ def open_http_client(
         timeout=httpx.Timeout(None, connect=limits.connect, pool=limits.connect),
         trust_env=False,
         follow_redirects=False,
+    )
+
+
+def _through(proxy: str) -> httpx.AsyncHTTPTransport:
+    return httpx.AsyncHTTPTransport(
+        proxy=proxy,
+        verify=httpx.create_ssl_context(),
+        limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_CONNECTION_SECONDS),
+        trust_env=False,
     )
 
 

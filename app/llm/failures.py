@@ -60,6 +60,11 @@ def unanswered(error: Exception) -> Unanswered:
         case aiohttp.ServerTimeoutError() | httpx.TimeoutException():
             failure: ServiceError = UpstreamUnavailable("The model's backend took too long to connect.")
             return Unanswered(failure, cause, is_retryable=False)
+        case httpx.ProxyError():
+            failure = UpstreamUnavailable(
+                "The proxy in front of the model's backend let no connection through."
+            )
+            return Unanswered(failure, cause, is_retryable=False)
         case aiohttp.ClientConnectorError() | httpx.ConnectError():
             return Unanswered(UpstreamUnavailable(), cause, is_retryable=True)
         case aiohttp.ClientResponseError():

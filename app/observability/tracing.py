@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
+import structlog
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -24,10 +25,13 @@ from opentelemetry.trace import NoOpTracer, Span, SpanKind, StatusCode, Tracer
 
 from app.errors import ServiceError
 
+_PROTOCOL = "http/protobuf"
 _EXPORT_SECONDS = 5
 _SHUTDOWN_SECONDS = 3
 _POLL_SECONDS = 0.02
 _PROBES = frozenset({"/health", "/ready", "/metrics"})
+
+_log = structlog.get_logger()
 
 
 class Tracing:
@@ -117,6 +121,7 @@ class _WithoutQueries(SpanProcessor):
 
 
 def _provider(endpoint: str) -> TracerProvider:
+    _warn_of_other_protocols()
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_span_processor(_WithoutQueries())
     provider.add_span_processor(
@@ -129,6 +134,18 @@ def _provider(endpoint: str) -> TracerProvider:
         )
     )
     return provider
+
+
+def _warn_of_other_protocols() -> None:
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if protocol := os.environ.get(name, "").strip():
+            if protocol != _PROTOCOL:
+                _log.warning(
+                    f"{name} is ignored: traces go out as {_PROTOCOL}. "
+                    "Set the endpoint to the collector's port for HTTP, usually 4318",
+                    protocol=protocol,
+                )
+            return
 
 
 def _resource() -> Resource:

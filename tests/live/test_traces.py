@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+import structlog
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from app.observability.tracing import Tracing
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.collector import attributes, collecting
@@ -35,7 +37,7 @@ async def test_a_turn_is_a_servers_span_and_a_call_of_the_backend_within_it(
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "test-model",
-        "gen_ai.request.max_tokens": 1024,
+        "gen_ai.request.max_tokens": 4096,
         "gen_ai.output.type": "text",
         "gen_ai.response.finish_reasons": ["stop"],
         "gen_ai.usage.input_tokens": found["gen_ai.usage.input_tokens"],
@@ -103,3 +105,17 @@ async def test_a_collector_that_says_nothing_holds_up_neither_answers_nor_the_en
         for line in lines:
             line.close()
             await line.wait_closed()
+
+
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"])
+@pytest.mark.parametrize(
+    ("protocol", "warnings"), [("grpc", 1), ("http/json", 1), ("http/protobuf", 0), ("", 0)]
+)
+def test_a_protocol_that_is_not_spoken_is_warned_of(
+    variable: str, protocol: str, warnings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, protocol)
+    with structlog.testing.capture_logs() as logs:
+        Tracing("http://127.0.0.1:4317", backend_url="http://127.0.0.1:1/v1")
+    assert [entry["protocol"] for entry in logs] == [protocol] * warnings
+    assert all(entry["event"].startswith(f"{variable} is ignored") for entry in logs)
