@@ -46,7 +46,7 @@ def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            process.terminate()
+            process.kill()  # unshare passes no other signal on; all that it runs ends with it
 
 
 def wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
