@@ -1,4 +1,4 @@
-FROM python:3.12-slim-bookworm AS builder
+FROM python:3.14-slim-trixie AS builder
 
 WORKDIR /build
 # The environment gets no pip of its own: the builder's installs into it.
@@ -11,7 +11,7 @@ COPY app app
 RUN chmod -R a+rX,go-w app && python -m compileall -q --invalidation-mode unchecked-hash app
 
 
-FROM python:3.12-slim-bookworm
+FROM python:3.14-slim-trixie
 
 RUN groupadd --gid 10001 app \
     && useradd --uid 10001 --gid app --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin app
