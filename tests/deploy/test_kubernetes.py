@@ -3,13 +3,13 @@
 import re
 import shutil
 import subprocess
-import tomllib
 from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from app import __version__
 from app.api.page import PATHS
 from app.main import create_app
 from app.settings import Settings
@@ -119,8 +119,7 @@ def test_the_service_and_its_store_run_as_nobody_on_files_that_they_cannot_chang
 def test_the_image_is_run_as_its_user_at_its_version(service: Manifest) -> None:
     context = pod_of(service)["securityContext"]
     assert f"USER {context['runAsUser']}:{context['runAsGroup']}\n" in DOCKERFILE
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert _container(service)["image"] == f"{project['name']}:{project['version']}"
+    assert _container(service)["image"] == f"streaming-llm-chat:{__version__}"
 
 
 def test_the_port_is_the_one_that_the_image_listens_on(service: Manifest) -> None:
