@@ -12,8 +12,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from app.embedded.store import embedded_store
 from app.embedded.model import MAX_TOKENS
+from app.embedded.store import embedded_store
 from tests.support.process import ServiceProcess, environment, run_to_end, started
 from tests.support.sse import Received, events
 
