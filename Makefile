@@ -79,6 +79,10 @@ test-bare: $(VENV)/.dev ## Run `make run` on a bare Debian (needs root, mmdebstr
 soak: $(VENV)/.dev ## Run under load for MINUTES=10, while clients leave and backend and store fail
 	$(BIN)/python -m tests.soak $(MINUTES)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.dev ## Send random bytes to the service for MINUTES=10, and watch its health and memory
+	$(BIN)/python -m tests.fuzz $(MINUTES)
+
 .PHONY: bench
 bench: $(VENV)/.local $(LITELLM_VENV)/.installed nginx ## Measure beside nginx, LiteLLM and a plain recipe; write docs/benchmarks.md
 	$(BIN)/python -m benchmarks --write $(ARGS)

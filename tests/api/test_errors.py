@@ -2,11 +2,13 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 import respx
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
 from app import errors
 from app.api.errors import STATUS
@@ -52,6 +54,21 @@ def assert_error(response: httpx.Response, status: int, code: str, param: str | 
         ({"stream_options": {"include_usage": "yes"}}, "stream_options"),
         ({"stream_options": {"include": True}}, "stream_options"),
         ({"stop": [""]}, "stop"),
+        ({"seed": 2**63}, "seed"),
+        ({"seed": -(2**63) - 1}, "seed"),
+        ({"max_tokens": 2**63}, "max_tokens"),
+        ({"temperature": 10**400}, "temperature"),
+        ({"user_id": " a"}, "user_id"),
+        ({"user_id": "a\u3000"}, "user_id"),
+        ({"user_id": "a\u200bb"}, "user_id"),
+        ({"user_id": "a\u202eb"}, "user_id"),
+        ({"user_id": "a\u2066b"}, "user_id"),
+        ({"user_id": "\ufeffa"}, "user_id"),
+        ({"user_id": "a\u2028b"}, "user_id"),
+        ({"user_id": "a\u2029b"}, "user_id"),
+        ({"user_id": "e\u0301"}, "user_id"),
+        ({"user_id": "\u212b"}, "user_id"),
+        ({"conversation_id": "a\u00ad"}, "conversation_id"),
         ({"body": 1}, "body"),
         ({"x" * 1000: 1}, "x" * 100),
     ],
@@ -79,7 +96,27 @@ async def test_a_user_id_may_be_of_any_script(client: httpx.AsyncClient, text: s
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"{'a': 1}", b"[" * 1_500])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+async def test_json_in_another_encoding_is_broken(client: httpx.AsyncClient, encoding: str) -> None:
+    headers = {"Content-Type": f"application/json; charset={encoding}"}
+    response = await client.post("/chat", content=json.dumps(GOOD).encode(encoding), headers=headers)
+    assert_error(response, 400, "invalid_json")
+
+
+@pytest.mark.parametrize("name", ["e\u0301", "a\u200bb", " a "])
+async def test_what_an_earlier_release_stored_under_an_odd_name_is_read_and_erased(
+    client: httpx.AsyncClient, fake_redis: Redis, name: str
+) -> None:
+    key = f"chat:{{{quote(name, safe='')}}}:messages:{quote(name, safe='')}"
+    message = {"role": "user", "content": "Hi", "turn_id": "t", "created_at": "2026-01-01T00:00:00.000Z"}
+    await fake_redis.rpush(key, json.dumps(message))
+    path = f"/users/{quote(name)}/conversations/{quote(name)}"
+    assert [each["content"] for each in (await client.get(path)).json()["messages"]] == ["Hi"]
+    assert (await client.delete(path)).status_code == 204
+    assert not await fake_redis.exists(key)
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"{'a': 1}", b"[" * 1_500, b'{"user_id": "\xed\xa0\x80"}'])
 async def test_broken_json_is_a_400(client: httpx.AsyncClient, body: bytes) -> None:
     response = await client.post("/chat", content=body, headers={"Content-Type": "application/json"})
     assert_error(response, 400, "invalid_json")

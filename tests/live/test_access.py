@@ -208,3 +208,95 @@ async def test_a_page_of_an_allowed_origin_may_call_and_no_other(serve: Serve, b
         refused = await client.post("/chat", headers={"Origin": "https://app.test"})
         assert refused.status_code == 401
         assert "X-Turn-Id" in refused.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:8000", "127.0.0.1", "[::1]:8000", "10.1.2.3:80", "chat.test", "Chat.Test:1"],
+)
+async def test_an_open_service_answers_to_its_own_names(serve: Serve, host: str) -> None:
+    async with serve(allowed_hosts="chat.test") as client:
+        assert (await client.get("/users/u/conversations", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "127.1"]
+)
+@pytest.mark.parametrize(
+    "path", ["/", "/chat/x", "/users/u/conversations", "/docs", "/openapi.json", "/none"]
+)
+async def test_an_open_service_answers_to_no_other_name(serve: Serve, host: str, path: str) -> None:
+    """A web page may point its name at this machine."""
+    async with serve() as client:
+        refused = await client.get(path, headers={"Host": host})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (421, "misdirected_request")
+        for probe in ("/health", "/ready?checks=none", "/metrics"):
+            assert (await client.get(probe, headers={"Host": host})).status_code == 200
+
+
+async def test_with_keys_every_name_is_answered(serve: Serve) -> None:
+    async with serve(api_keys=PLAIN) as client:
+        headers = {"Host": "evil.example", "Authorization": f"Bearer {PLAIN}"}
+        assert (await client.get("/users/u/conversations", headers=headers)).status_code == 200
+
+
+SAME_ORIGIN = [
+    {},
+    {"Origin": "http://chat.test:81", "Host": "chat.test:81"},
+    {"Origin": "https://chat.test", "Host": "chat.test"},
+    {"Origin": "https://chat.test", "Host": "chat.test:443"},
+    {"Origin": "https://chat.test", "Host": "127.0.0.1:9", "Sec-Fetch-Site": "same-origin"},
+    {"Origin": "https://app.test"},
+    {"Origin": "https://app.test", "Sec-Fetch-Site": "cross-site"},
+]
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": ""},
+    {"Origin": "http://[", "Host": "chat.test"},
+    {"Origin": "http://chat.test:82", "Host": "chat.test:81"},
+    {"Origin": "http://chat.test.evil.example", "Host": "chat.test"},
+    {"Origin": "https://chat.test", "Host": "chat.test", "Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [*((each, 204) for each in SAME_ORIGIN), *((each, 403) for each in FOREIGN)]
+)
+async def test_a_page_of_a_foreign_origin_may_not_write(
+    serve: Serve, user: str, headers: dict[str, str], status: int
+) -> None:
+    async with serve(cors_origins="https://app.test", allowed_hosts="chat.test") as client:
+        response = await client.delete(f"/users/{user}", headers=headers)
+        assert response.status_code == status
+        if status == 403:
+            assert response.json()["error"]["code"] == "forbidden"
+        # To read is left to the browser, which shows a page nothing that it may not see.
+        read = await client.get(f"/users/{user}/conversations", headers=headers)
+        assert read.status_code == 200
+
+
+async def test_refusals_and_erasures_are_logged_without_what_was_sent(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.ask("GET /users/{user}/conversations", "Bearer wrong-key-0123456789")
+    await world.ask("GET /users/{user}/conversations", f"Bearer {OTHERS}")
+    await world.ask("DELETE /users/{user}/conversations/default", f"Bearer {PLAIN}")
+    await world.ask("DELETE /users/{user}", f"Bearer {PLAIN}")
+    logged = capsys.readouterr().out
+    for code in ("invalid_api_key", "forbidden"):
+        assert any("request refused" in line and f"code={code}" in line for line in logged.splitlines())
+    assert any("conversation erased" in line and world.user in line for line in logged.splitlines())
+    assert any("user erased" in line and world.user in line for line in logged.splitlines())
+    assert "wrong-key" not in logged
+    assert OTHERS not in logged
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/health", "/openapi.json", "/nothing", "/chat", "/docs/start.js"]
+)
+async def test_every_answer_is_typed_and_in_no_frame(serve: Serve, path: str) -> None:
+    async with serve() as client:
+        response = await client.get(path)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
