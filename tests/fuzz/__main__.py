@@ -5,8 +5,9 @@ import random
 import secrets
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 from app.embedded.store import embedded_store
 from tests.fuzz import edge
@@ -15,7 +16,7 @@ from tests.fuzz.world import World
 from tests.support.backend import running_backend
 from tests.support.process import ServiceProcess, started
 
-TARGETS: Mapping[str, Callable[[World], Awaitable[None]]] = {"the HTTP edge": edge.fuzz}
+TARGETS: Mapping[str, Callable[[World], Coroutine[Any, Any, None]]] = {"the HTTP edge": edge.fuzz}
 """What is fuzzed, one after the other, each for the whole time."""
 
 
@@ -24,7 +25,9 @@ async def main(minutes: float, seed: int) -> int:
     return max([await _fuzz(name, fuzz, minutes, seed) for name, fuzz in TARGETS.items()])
 
 
-async def _fuzz(name: str, fuzz: Callable[[World], Awaitable[None]], minutes: float, seed: int) -> int:
+async def _fuzz(
+    name: str, fuzz: Callable[[World], Coroutine[Any, Any, None]], minutes: float, seed: int
+) -> int:
     with tempfile.TemporaryDirectory() as folder, embedded_store(Path(folder)) as store_url:
         async with (
             running_backend() as backend,
