@@ -123,6 +123,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._read_last_body(data[stop.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(error)
+        if self._has_stopped:
+            return
         if self._is_in_message and not self._has_advanced and self._messages == expected:
             self._bytes_without_body += len(data)
             if self._bytes_without_body > _MAX_HEAD_BYTES:
@@ -156,13 +158,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_size = 0
         http_version = self.parser.get_http_version()
         check_head(http_version, self.url, self.headers)
-        self._is_in_head = False
         # Closing a connection waits for a reader that takes nothing; this does not.
         self.scope["extensions"] = {
             ABORT_EXTENSION: {"abort": self.transport.abort},
             INVALID_BODY_EXTENSION: {},
         }
         super().on_headers_complete()
+        self._is_in_head = False
         self._unset_keepalive_if_required()
         if http_version == "1.0":
             self.cycle.waiting_for_100_continue = False

@@ -100,7 +100,7 @@ def _bend(data: bytes, chance: Random) -> bytes:
             case 4:
                 end = place + chance.randrange(40)
                 data = data[:place] + data[place:end] * min(
-                    chance.randrange(2000), 1 + _LONG_BYTES // len(data)
+                    chance.randrange(2000), 1 + _LONG_BYTES // max(1, len(data))
                 )
                 data += data[end:]
             case 5:

@@ -18,14 +18,15 @@ async def test_a_request_has_one_answer_wherever_it_is_cut(name: str) -> None:
     request, statuses = ALL[name]
     whole = await answer(request)
     assert len(whole.statuses) == len(statuses)
-    for cut in range(1, len(request)):
+    for cut in range(1, len(request), 1 + len(request) // 2000):
         assert (await answer(request[:cut], request[cut:])).answer == whole.answer, request[:cut]
 
 
 @pytest.mark.parametrize("name", ALL)
 async def test_a_request_that_comes_byte_by_byte_has_the_same_answer(name: str) -> None:
     request, _ = ALL[name]
-    bytewise = await answer(*(request[n : n + 1] for n in range(len(request))))
+    step = 1 + len(request) // 2000
+    bytewise = await answer(*(request[n : n + step] for n in range(0, len(request), step)))
     assert bytewise.answer == (await answer(request)).answer
 
 
