@@ -1,3 +1,15 @@
+FROM python:3.14-slim-trixie AS page
+
+WORKDIR /build
+COPY requirements/node.txt requirements/node.txt
+COPY tools tools
+# If npm's registry is out of reach, the image is built all the same, and its page shows answers as plain text.
+RUN mkdir -p vendor \
+    && { { pip install --no-cache-dir --no-deps --require-hashes -r requirements/node.txt \
+        && python tools/npm_packages.py page vendor; } \
+        || echo "The page will show answers as plain text." >&2; }
+
+
 FROM python:3.14-slim-trixie AS builder
 
 WORKDIR /build
@@ -7,6 +19,7 @@ COPY requirements/base.txt requirements/base.txt
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes -r requirements/base.txt
 
 COPY app app
+COPY --from=page /build/vendor app/web/vendor
 # Readable whatever the umask of the checkout was; byte code that stays valid whatever the files' times become.
 RUN chmod -R a+rX,go-w app && python -m compileall -q --invalidation-mode unchecked-hash app
 

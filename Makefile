@@ -6,6 +6,7 @@ SHELL := /bin/sh
 
 VENV := .venv
 BIN := $(VENV)/bin
+PAGE := app/web/vendor
 VLLM_VENV := .venv-vllm
 LITELLM_VENV := .venv-litellm
 # Most tests wait more than they compute, so three workers keep two cores busy.
@@ -42,6 +43,9 @@ install: $(VENV)/.model ## Set up .venv with the service, the embedded model and
 
 .PHONY: install-dev
 install-dev: $(VENV)/.dev ## Set up .venv with what tests and checks need, too
+
+.PHONY: page
+page: $(PAGE)/versions.json ## Bring the page's third-party libraries from npm
 
 .PHONY: run
 run: $(PARTS) ## Start the service on http://localhost:8000
@@ -106,6 +110,10 @@ check: $(VENV)/.dev ## Run formatter, linters and type checker, changing nothing
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python tools/check_lua.py
 
+.PHONY: check-js
+check-js: $(VENV)/.node ## Check the types of the page's JavaScript; skipped if there is no Node.js
+	@$(BIN)/python tools/check_js.py
+
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format
@@ -130,11 +138,12 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(COMPILE) pyproject.toml --extra local -c requirements/base.txt -o requirements/local.txt
 	$(COMPILE) pyproject.toml --extra local --group dev -c requirements/base.txt -o requirements/dev.txt
 	$(COMPILE) --no-deps requirements/model.in -o requirements/model.txt
+	$(COMPILE) requirements/node.in -o requirements/node.txt
 	$(COMPILE) requirements/litellm.in -o requirements/litellm.txt
 
 .PHONY: clean
 clean: ## Remove .venv, .venv-vllm, .venv-litellm and caches; conversations in .data stay
-	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(PAGE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find app benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An .env that is there is its owner's: it is neither overwritten nor used for another backend.
@@ -152,7 +161,15 @@ $(VENV)/bin/python $(VLLM_VENV)/bin/python $(LITELLM_VENV)/bin/python:
 		echo "Name another Python with: make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(if $(UV),$(UV) venv --quiet --seed --python $(PYTHON),$(PYTHON) -m venv) $(@D:/bin=)
 
-$(VENV)/.base $(VENV)/.local: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
+# If npm is missing, a wheel brings it. If that fails too, the page shows plain text, and the next make tries again.
+$(VENV)/.node: requirements/node.txt | $(VENV)/bin/python
+	@command -v npm >/dev/null || $(PIP_INSTALL) --quiet -r requirements/node.txt && touch $@ || \
+		echo "Neither npm nor its wheel is to be had." >&2
+
+$(PAGE)/versions.json: tools/npm-packages.json tools/npm_packages.py | $(VENV)/.node
+	@$(BIN)/python tools/npm_packages.py page $(PAGE) || echo "The page will show answers as plain text." >&2
+
+$(VENV)/.base $(VENV)/.local: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python $(PAGE)/versions.json
 	$(PIP_INSTALL) -r $<
 	@touch $@
 
