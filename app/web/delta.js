@@ -1,16 +1,28 @@
 // What a chunk adds. Most backends send strings; Mistral's reasoning models send parts.
 
-/** The texts that are in it: of the answer, and of what the model thinks before it. */
-export function textsOf(chunk) {
-  const { content, reasoning_content: older, reasoning } = chunk.choices?.[0]?.delta ?? {};
-  // Some backends send both names, with the same text.
-  return { text: textOf(content), thinking: textOf(older) || textOf(reasoning) || thinkingIn(content) };
+/**
+ * Read a chunk: the answer's text, what the model thinks before it, and why the answer ends.
+ * @param {any} chunk
+ */
+export function partsOf(chunk) {
+  const { delta, finish_reason: reason } = chunk.choices?.[0] ?? {};
+  const { content, refusal, reasoning_content: older, reasoning } = delta ?? {};
+  return {
+    // A refusal is what the model answers.
+    text: textOf(content) + textOf(refusal),
+    // Some backends send both names, with the same text.
+    thinking: textOf(older) || textOf(reasoning) || thinkingIn(content),
+    finishReason: typeof reason === "string" ? reason : null,
+  };
 }
 
+/** @param {unknown} content @returns {string} */
 function textOf(content) {
   if (typeof content === "string") return content;
-  return partsOf(content).map((part) => (typeof part?.text === "string" ? part.text : "")).join("");
+  return listOf(content).map((part) => (typeof part?.text === "string" ? part.text : "")).join("");
 }
 
-const thinkingIn = (content) => partsOf(content).map((part) => textOf(part?.thinking)).join("");
-const partsOf = (content) => (Array.isArray(content) ? content : []);
+/** @param {unknown} content */
+const thinkingIn = (content) => listOf(content).map((part) => textOf(part?.thinking)).join("");
+/** @param {unknown} content @returns {any[]} */
+const listOf = (content) => (Array.isArray(content) ? content : []);

@@ -1,165 +1,180 @@
-// The Markdown that models write, as DOM nodes. Text reaches the page as text alone: there is no HTML to escape.
+// Shows Markdown, also while it grows: blocks that are complete are neither parsed nor painted again.
 
-const FENCE = /^ {0,3}(`{3,}|~{3,})([^`]*)$/;
-const HEADING = /^ {0,3}(#{1,6})[ \t]+(.*)$/;
-const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
-const QUOTE = /^ {0,3}> ?/;
-const ITEM = /^( *)([-*+]|\d{1,9}[.)])(?:[ \t]+|$)(.*)$/;
-const TABLE = /^ {0,3}\|/;
+import { codeIn, colour, isFrame } from "./code.js";
+import { decorate, ranksOf } from "./decorate.js";
+import { loadMarkdown } from "./libraries.js";
+import { makeParser } from "./parser.js";
 
-// Bounded, so that a text of nothing but markers costs no more than its length. No marker's text has that marker in it.
-const INLINE = new RegExp(
-  [
-    /(?<ticks>`+)(?!`)(?<code>[^]{1,1000}?)(?<!`)\k<ticks>(?!`)/,
-    /\*\*(?=\S)(?<strong>(?:(?!\*\*)[^]){1,1000})\*\*/,
-    /\*(?=[^\s*])(?<em>[^*]{1,1000})\*/,
-    /\b_(?=[^\s_])(?<under>[^_]{1,1000})_\b/,
-    /~~(?=\S)(?<del>[^~]{1,1000})~~/,
-    /!?\[(?<label>[^[\]]{1,1000})\]\((?<target>[^()\s]{1,2000})\)/,
-    /(?<bare>\bhttps?:\/\/[^\s<>"'`)\]]{1,2000})/,
-  ].map((part) => part.source).join("|"),
-  "g",
-);
-const SAFE = new Set(["http:", "https:", "mailto:"]);
-const DEEPEST = 6; // quotes and lists within each other
+const MARKDOWN = {
+  ALLOWED_TAGS: [
+    ...["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code"],
+    ...["strong", "em", "del", "a", "table", "thead", "tbody", "tr", "th", "td", "input"],
+  ],
+  ALLOWED_ATTR: ["href", "title", "start", "class", "type", "checked", "disabled", "aria-label", "align"],
+  RETURN_DOM_FRAGMENT: true,
+};
+const COLOURED_CODE = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
 
-const shown = new WeakMap();
+/** @type {import("./libraries.js").Libraries | null} */
+let libraries = null;
+/** @type {any} */
+let parser = null;
 
-/** Show the text. Blocks that it began with before stay as they are: an answer that grows moves nothing. */
-export function show(container, text) {
-  const blocks = blocksOf(text.split(/\r\n|\r|\n/));
-  const before = shown.get(container) ?? [];
-  let same = 0;
-  while (same < before.length && same < blocks.length && before[same].source === blocks[same].source) same++;
-  while (container.childNodes.length > same) container.lastChild.remove();
-  container.append(...blocks.slice(same).map((block) => block.build()));
-  shown.set(container, blocks);
-}
+/** Whether the libraries are there; until this is known texts are shown as plain text. */
+export const ready = loadMarkdown().then((found) => {
+  libraries = found;
+  parser = found && makeParser(found.MarkdownIt);
+  if (found) for (const [container, { text, isWhole }] of shown) show(container, text, isWhole);
+  shown.clear();
+  return found !== null;
+});
 
-function blocksOf(lines, depth = 0) {
-  const blocks = [];
-  for (let start = 0; start < lines.length; ) {
-    const [end, build] = blockAt(lines, start, depth);
-    if (build) blocks.push({ build, source: lines.slice(start, end).join("\n") });
-    start = end;
+/**
+ * What is shown in a container.
+ * @typedef {object} Shown
+ * @property {string} text
+ * @property {number} offset where in the text the first block begins that may still change
+ * @property {number} count how many elements are above that block
+ * @property {object} references the links that are defined above that block
+ */
+
+/** @type {WeakMap<Element, Shown>} */
+const states = new WeakMap();
+/** @type {Map<HTMLElement, {text: string, isWhole: boolean}>} Plain texts that wait for the libraries. */
+const shown = new Map();
+
+/**
+ * Show a text in the container; an answer that grows is shown again and again, and moves nothing.
+ * @param {HTMLElement} container
+ * @param {string} text
+ * @param {boolean} isWhole whether no more comes
+ */
+export function show(container, text, isWhole) {
+  container.classList.toggle("plain", !libraries);
+  if (!libraries) {
+    container.textContent = text;
+    shown.set(container, { text, isWhole });
+    return;
   }
-  return blocks;
-}
-
-/** Where the block that begins here ends, and what makes its element. */
-function blockAt(lines, start, depth) {
-  const line = lines[start];
-  if (!line.trim()) return [start + 1, null];
-  const [, fence, language] = FENCE.exec(line) ?? [];
-  if (fence) {
-    // An answer that still comes has an open one last.
-    const end = endOf(lines, start + 1, (each) => !closes(fence, each.trim()));
-    return [end + 1, () => preformatted(lines.slice(start + 1, end), language.trim())];
+  const lines = text.replace(/\r\n?/g, "\n");
+  let state = states.get(container);
+  if (!state || !lines.startsWith(state.text)) {
+    state = { text: "", offset: 0, count: 0, references: {} };
+    container.replaceChildren();
   }
-  const [, hashes, title] = HEADING.exec(line) ?? [];
-  // The page has a heading of its own above all answers'.
-  if (hashes) return [start + 1, () => element(`h${Math.min(6, hashes.length + 1)}`, ...inline(title))];
-  if (RULE.test(line)) return [start + 1, () => element("hr")];
-  if (TABLE.test(line)) {
-    const end = endOf(lines, start, (each) => TABLE.test(each));
-    // Columns of a real table would move with every word that comes.
-    return [end, () => preformatted(lines.slice(start, end))];
+  states.set(container, state);
+  if (lines === state.text && !isWhole) return;
+  state.text = lines;
+  const references = grow(container, state);
+  // What is defined further down counts for the links above it, too.
+  if (isWhole && Object.keys(references).length > 0) {
+    Object.assign(state, { offset: 0, count: 0, references });
+    grow(container, state);
   }
-  if (QUOTE.test(line) && depth < DEEPEST) {
-    const end = endOf(lines, start, (each) => QUOTE.test(each));
-    const inner = () => lines.slice(start, end).map((each) => each.replace(QUOTE, ""));
-    return [end, () => element("blockquote", ...built(inner(), depth + 1))];
+  if (isWhole) paintCode([...container.childNodes]);
+}
+
+/** Return the text as it was written.
+ * @param {Element} container */
+export const sourceOf = (container) => states.get(container)?.text ?? container.textContent ?? "";
+
+/** Return what a reader reads: the text without the names of the code blocks' buttons.
+ * @param {Element} container */
+export function readableText(container) {
+  const copy = /** @type {Element} */ (container.cloneNode(true));
+  for (const each of copy.querySelectorAll("figcaption")) each.remove();
+  return copy.textContent ?? "";
+}
+
+/** Show what comes after the complete blocks, and see which blocks are complete now. Return the links defined so far.
+ * @param {HTMLElement} container @param {Shown} state @returns {object} */
+function grow(container, state) {
+  const tail = state.text.slice(state.offset);
+  const env = { references: { ...state.references } };
+  const tokens = parser.parse(tail, env);
+  const fragment = clean(parser.renderer.render(tokens, parser.options, env), MARKDOWN);
+  decorate(fragment, ranksOf([...container.children].slice(0, state.count)));
+  reconcile(container, state.count, [...fragment.childNodes]);
+  const starts = tokens
+    .filter((/** @type {any} */ { level, nesting, map }) => level === 0 && nesting >= 0 && map)
+    .map((/** @type {any} */ { map }) => map[0]);
+  // A block is complete once another one has begun, and that one's first line has ended: until then the line
+  // may turn out to belong to the block above.
+  let complete = starts.length - 1;
+  while (complete > 0 && offsetOf(tail, starts[complete] + 1) < 0) complete--;
+  if (complete > 0) {
+    const end = offsetOf(tail, starts[complete]);
+    const above = { references: state.references };
+    parser.parse(tail.slice(0, end), above);
+    paintCode([...container.childNodes].slice(state.count, state.count + complete));
+    Object.assign(state, { offset: state.offset + end, count: state.count + complete, references: above.references });
   }
-  if (ITEM.test(line) && depth < DEEPEST) {
-    const end = endOfList(lines, start);
-    return [end, () => list(lines.slice(start, end), depth + 1)];
+  return env.references;
+}
+
+/** Return where a line begins, -1 if the line before it has not ended.
+ * @param {string} text @param {number} line */
+function offsetOf(text, line) {
+  let offset = 0;
+  for (let n = 0; n < line; n++) {
+    offset = text.indexOf("\n", offset) + 1;
+    if (offset === 0) return -1;
   }
-  const end = endOf(lines, start + 1, (each) => each.trim() && !beginsBlock(each));
-  return [end, () => element("p", ...inline(lines.slice(start, end).join("\n")))];
+  return offset;
 }
 
-const beginsBlock = (line) => [FENCE, HEADING, RULE, TABLE, QUOTE, ITEM].some((pattern) => pattern.test(line));
-const built = (lines, depth) => blocksOf(lines, depth).map((block) => block.build());
-
-const closes = (fence, line) => line.startsWith(fence) && !line.replaceAll(fence[0], "");
-
-function endOf(lines, start, belongs) {
-  let end = start;
-  while (end < lines.length && belongs(lines[end])) end++;
-  return end;
+/** @param {Node[]} nodes */
+function paintCode(nodes) {
+  colour(nodes, (html) => clean(html, COLOURED_CODE));
 }
 
-/** A list goes on past blank lines for as long as items, or lines below them, follow. */
-function endOfList(lines, start) {
-  let end = start + 1;
-  for (let n = end; n < lines.length; n++) {
-    const isBelow = ITEM.test(lines[n]) || lines[n].startsWith("  ");
-    const isLazy = lines[n - 1].trim() && !beginsBlock(lines[n]);
-    if (lines[n].trim() && !isBelow && !isLazy) break;
-    if (lines[n].trim()) end = n + 1;
+/** @param {string} html @param {object} config @returns {DocumentFragment} */
+const clean = (html, config) => /** @type {import("./libraries.js").Libraries} */ (libraries).purify.sanitize(html, config);
+
+/** Make the container's nodes from `start` on these ones, and touch none that is the same already.
+ * @param {Node} container @param {number} start @param {Node[]} nodes */
+function reconcile(container, start, nodes) {
+  /** @type {Node | null} */
+  let current = container.childNodes[start] ?? null;
+  for (const node of nodes) {
+    /** @type {Node | null} */
+    const next = current?.nextSibling ?? null;
+    if (!current) container.appendChild(node);
+    else merge(current, node);
+    current = next;
   }
-  return end;
-}
-
-function list(lines, depth) {
-  const [, margin, marker] = ITEM.exec(lines[0]);
-  const items = [];
-  for (const line of lines) {
-    const [, indent, , text] = ITEM.exec(line) ?? [];
-    if (indent !== undefined && indent.length < margin.length + 2) items.push([text]);
-    else items.at(-1).push(line.slice(Math.min(margin.length + 2 + (marker.length > 1), line.search(/\S|$/))));
+  while (current) {
+    const next = current.nextSibling;
+    container.removeChild(current);
+    current = next;
   }
-  const isOrdered = marker.length > 1;
-  const found = element(isOrdered ? "ol" : "ul", ...items.map((item) => element("li", ...itemContent(item, depth))));
-  if (isOrdered) found.start = parseInt(marker, 10);
-  return found;
 }
 
-/** A single paragraph stands in the item itself, without a paragraph's space. */
-function itemContent(lines, depth) {
-  const content = built(lines, depth);
-  return content[0]?.tagName === "P" ? [...content[0].childNodes, ...content.slice(1)] : content;
-}
-
-function preformatted(lines, language = "") {
-  const pre = element("pre", element("code", lines.join("\n")));
-  pre.tabIndex = 0; // it may be wider than the page, and is then scrolled with the arrow keys
-  if (language) pre.dataset.language = language.slice(0, 30);
-  return pre;
-}
-
-function inline(text) {
-  const nodes = [];
-  let end = 0;
-  for (const match of text.matchAll(INLINE)) {
-    nodes.push(text.slice(end, match.index), inlineElement(match));
-    end = match.index + match[0].length;
+/** @param {Node} old @param {Node} made */
+function merge(old, made) {
+  if (isFrame(old) && isFrame(made)) {
+    mergeFrames(old, made);
+  } else if (old.isEqualNode(made)) {
+    return;
+  } else if (old instanceof Text && made instanceof Text) {
+    if (made.data.startsWith(old.data)) old.appendData(made.data.slice(old.data.length));
+    else old.data = made.data;
+  } else if (old instanceof Element && made instanceof Element && old.cloneNode().isEqualNode(made.cloneNode())) {
+    reconcile(old, 0, [...made.childNodes]);
+  } else {
+    old.parentNode?.replaceChild(made, old);
   }
-  return [...nodes, text.slice(end)];
 }
 
-function inlineElement({ 0: source, groups }) {
-  const { code, strong, em, under, del, label, target, bare } = groups;
-  if (code) return element("code", code);
-  if (strong) return element("strong", ...inline(strong));
-  if (em ?? under) return element("em", ...inline(em ?? under));
-  if (del) return element("del", ...inline(del));
-  // A picture is a link, too: to fetch it would tell its host what was said here.
-  return link(target ?? bare, label ?? bare) ?? source;
-}
-
-function link(target, label) {
-  const url = URL.parse?.(target) ?? (URL.canParse(target) ? new URL(target) : null);
-  if (!url || !SAFE.has(url.protocol)) return null;
-  const anchor = element("a", label);
-  anchor.href = url.href;
-  anchor.rel = "noopener noreferrer";
-  anchor.target = "_blank";
-  return anchor;
-}
-
-function element(name, ...content) {
-  const made = document.createElement(name);
-  made.append(...content);
-  return made;
+/** A frame keeps its colours and its switch as long as its code only grows.
+ * @param {HTMLElement} old @param {HTMLElement} made */
+function mergeFrames(old, made) {
+  if (codeIn(old) === codeIn(made) && old.dataset.language === made.dataset.language) return;
+  if (old.dataset.coloured) {
+    old.replaceWith(made);
+    return;
+  }
+  old.dataset.language = made.dataset.language;
+  merge(/** @type {Node} */ (old.querySelector("figcaption span")), /** @type {Node} */ (made.querySelector("figcaption span")));
+  merge(/** @type {Node} */ (old.querySelector("code")), /** @type {Node} */ (made.querySelector("code")));
 }

@@ -1,7 +1,8 @@
 // When to paint what changes with every token.
 
-/** Paint with the next frame, then rest for twice as long as that took: a long answer leaves time for its reader. */
-export function unhurried(paint) {
+/** Paint with the next frame, then rest for twice as long as that took: a long answer leaves its reader time.
+ * @param {() => void} paint */
+export function throttled(paint) {
   let isWanted = false;
   let isAtWork = false;
   const work = async () => {
@@ -22,4 +23,5 @@ export function unhurried(paint) {
   };
 }
 
+/** @param {number} milliseconds */
 const elapsed = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
