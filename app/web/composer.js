@@ -28,7 +28,8 @@ export function wireComposer(onSend, onStop) {
     event.preventDefault();
     const message = input.value;
     if (message.trim() && onSend(message)) write("");
-    input.focus();
+    if (touchScreen.matches) input.blur(); // the keyboard makes way for the answer
+    else input.focus();
   });
   input.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || touchScreen.matches || isComposing(event)) return;

@@ -13,7 +13,7 @@ const MARKDOWN = {
   ALLOWED_ATTR: ["href", "title", "start", "class", "type", "checked", "disabled", "aria-label", "align"],
   RETURN_DOM_FRAGMENT: true,
 };
-const COLOURED_CODE = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
+const COLOURED_CODE = { ...MARKDOWN, ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"] };
 
 /** @type {import("./libraries.js").Libraries | null} */
 let libraries = null;
@@ -92,7 +92,7 @@ function grow(container, state) {
   const tail = state.text.slice(state.offset);
   const env = { references: { ...state.references } };
   const tokens = parser.parse(tail, env);
-  const fragment = clean(parser.renderer.render(tokens, parser.options, env), MARKDOWN);
+  const fragment = sanitize(parser.renderer.render(tokens, parser.options, env));
   decorate(fragment, ranksOf([...container.children].slice(0, state.count)));
   reconcile(container, state.count, [...fragment.childNodes]);
   const starts = tokens
@@ -125,11 +125,15 @@ function offsetOf(text, line) {
 
 /** @param {Node[]} nodes */
 function paintCode(nodes) {
-  colour(nodes, (html) => clean(html, COLOURED_CODE));
+  colour(nodes, (html) => sanitize(html, COLOURED_CODE));
 }
 
-/** @param {string} html @param {object} config @returns {DocumentFragment} */
-const clean = (html, config) => /** @type {import("./libraries.js").Libraries} */ (libraries).purify.sanitize(html, config);
+/** Return what is harmless of the HTML, as elements.
+ * @param {string} html @returns {DocumentFragment} */
+export function sanitize(html, config = MARKDOWN) {
+  if (!libraries) throw new TypeError("the libraries are not there");
+  return libraries.purify.sanitize(html, config);
+}
 
 /** Make the container's nodes from `start` on these ones, and touch none that is the same already.
  * @param {Node} container @param {number} start @param {Node[]} nodes */

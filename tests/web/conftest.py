@@ -96,16 +96,43 @@ async def client(backend: Backend, valkey_url: str) -> AsyncIterator[httpx.Async
         yield client
 
 
+@pytest.fixture
+def failures() -> list[str]:
+    """What a page's own scripts got wrong, or its policy refused; a test that wants such a thing clears it."""
+    return []
+
+
+def watch(page: Page, failures: list[str]) -> None:
+    """Note failures of the page. No script of it may fail, and none of an answer may run."""
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda line: failures.append(line.text) if "Content Security" in line.text else None)
+
+
 @session_loop_fixture
-async def page(browser: Browser, client: httpx.AsyncClient) -> AsyncIterator[Page]:
-    """The page, opened. No script of it may fail, and none of an answer may run."""
-    failures: list[str] = []
+async def page(browser: Browser, client: httpx.AsyncClient, failures: list[str]) -> AsyncIterator[Page]:
+    """The page, opened."""
     async with await browser.new_context(base_url=str(client.base_url)) as context:
         page = await context.new_page()
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        page.on(
-            "console", lambda line: failures.append(line.text) if "Content Security" in line.text else None
-        )
+        watch(page, failures)
+        await page.goto("/")
+        yield page
+    assert not failures
+
+
+PHONE = {"width": 390, "height": 844}
+
+
+@session_loop_fixture
+async def phone(browser: Browser, client: httpx.AsyncClient, failures: list[str]) -> AsyncIterator[Page]:
+    """The page on a phone: narrow, and without a keyboard or a mouse."""
+    async with await browser.new_context(
+        base_url=str(client.base_url),
+        viewport={"width": PHONE["width"], "height": PHONE["height"]},
+        has_touch=True,
+        is_mobile=True,
+    ) as context:
+        page = await context.new_page()
+        watch(page, failures)
         await page.goto("/")
         yield page
     assert not failures

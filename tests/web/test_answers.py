@@ -148,11 +148,11 @@ async def test_an_answer_of_thousands_of_tokens_is_shown_whole(page: Page, dicta
 async def test_what_takes_long_to_paint_is_painted_less_often(page: Page) -> None:
     rests = await page.evaluate(
         """async () => {
-          const { unhurried } = await import("/web/paint.js");
+          const { throttled } = await import("/web/paint.js");
           const rests = [];
           let end = 0;
           await new Promise((resolve) => {
-            const paint = unhurried(() => {
+            const paint = throttled(() => {
               const start = performance.now();
               if (end) rests.push(start - end);
               while (performance.now() < start + 30);

@@ -5,7 +5,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from tests.support.backend import Backend, says
-from tests.web.chatting import answers, ask, user_of
+from tests.web.chatting import answers, ask, choose, user_of
 from tests.web.conftest import Dictation
 
 LOOKED_AT_AGAIN = "document.dispatchEvent(new Event('visibilitychange'))"
@@ -22,15 +22,15 @@ async def test_conversations_are_listed_opened_and_deleted(page: Page, backend: 
     backend.script = says("second answer")
     await ask(page, "Second")
     await expect(answers(page)).to_have_text("second answer")
-    await page.get_by_role("link", name="default").click()
+    await page.get_by_role("link", name="First").click()
     await expect(answers(page)).to_have_text("first answer")
-    await page.get_by_role("button", name="Delete conversation default").click()
+    await choose(page, "First", "Delete")
     await page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
     await expect(page.get_by_role("article")).to_have_count(0)
     await page.go_back()
     await expect(answers(page)).to_have_text("second answer")
     # A yes is for one question only.
-    await page.get_by_role("button", name="Delete conversation").first.click()
+    await choose(page, "Second", "Delete")
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("alertdialog")).to_be_hidden()
     await page.reload()
@@ -107,7 +107,7 @@ async def test_a_deletion_that_fails_says_so_and_can_be_tried_again(page: Page, 
             await route.fallback()
 
     await page.route("**/users/**", refuse)
-    await page.get_by_role("button", name="Delete conversation default").click()
+    await choose(page, "Hi", "Delete")
     await page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
     await expect(page.get_by_role("alert")).to_contain_text("History is unavailable.")
     await expect(answers(page)).to_have_text("kept")
@@ -176,8 +176,9 @@ async def test_the_keyboard_stays_where_it_is_while_the_list_changes(
     page: Page, dictation: Dictation
 ) -> None:
     await ask(page)
-    remove = page.get_by_role("button", name="Delete conversation default")
-    await remove.focus()
+    await expect(page.get_by_role("link", name="Hi answering…")).to_be_visible()
+    link = page.get_by_role("link", name="Hi")
+    await link.focus()
     dictation.end()
-    await expect(page.get_by_role("link", name="default 2 messages")).to_be_visible()
-    await expect(remove).to_be_focused()
+    await expect(page.get_by_text("answering…")).to_have_count(0)
+    await expect(link).to_be_focused()

@@ -71,7 +71,7 @@ async def test_a_limit_says_how_long_to_wait(page: Page) -> None:
     await ask(page)
     await expect(page.get_by_role("alert")).to_contain_text("Too many turns.")
     await expect(page.get_by_role("button", name="Try again in")).to_be_disabled()
-    await page.get_by_role("button", name="Edit").click()
+    await page.get_by_role("button", name="Edit", exact=True).click()
     await expect(page.get_by_label("Message", exact=True)).to_have_value("Hi")
 
 
