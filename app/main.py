@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from app import __version__
-from app.api import account, chat, docs, page, probes, users
+from app.api import account, chat, docs, page, probes, titles, users
 from app.api.errors import add_error_handlers
 from app.api.middleware import add_middleware
 from app.observability.logging import log_unhandled
@@ -52,6 +52,7 @@ def create_app(
     app.include_router(chat.router)
     app.include_router(account.router)
     app.include_router(users.router)
+    app.include_router(titles.router)
     app.include_router(probes.router)
     app.include_router(page.router)
     app.include_router(docs.router)

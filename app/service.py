@@ -25,6 +25,7 @@ from app.store.lease_index import LeaseIndex
 from app.store.lease_results import UserLimits
 from app.store.leases import TurnLeases
 from app.store.owner_mailbox import OwnerMailbox
+from app.store.titles import TitleRepository
 from app.turns.admission import Admission
 from app.turns.background import running
 from app.turns.directory import TurnDirectory
@@ -50,6 +51,7 @@ class Service:
         directory: Follows and stops turns, on whichever process they run.
         eraser: Erases conversations and users.
         history: Reads conversations.
+        titles: Reads and sets the titles of conversations.
         authenticator: Finds a request's caller.
         prober: Probes the backend and Redis.
         metrics: The process's metrics.
@@ -61,6 +63,7 @@ class Service:
     directory: TurnDirectory
     eraser: ConversationEraser
     history: HistoryRepository
+    titles: TitleRepository
     authenticator: Authenticator
     prober: Prober
     metrics: Metrics
@@ -209,6 +212,7 @@ async def _open_turns(
             directory=directory,
             eraser=ConversationEraser(turns, history=history, journal=journal, index=index),
             history=history,
+            titles=TitleRepository(store, history_ttl_seconds=settings.history_ttl_seconds),
             authenticator=authenticator,
             prober=Prober({"llm": llm.probe, "redis": history.probe}),
             metrics=metrics,

@@ -95,6 +95,7 @@ class ActiveTurnBody(BaseModel):
 
 class ConversationSummary(BaseModel):
     conversation_id: str
+    title: str = Field(description="The user's own title, or the first words of the first question.")
     message_count: int
     updated_at: str
     active_turn: ActiveTurnBody | None

@@ -18,6 +18,7 @@ from app.models import ActiveTurn
 from app.store.conversation_index import ConversationPlace
 from app.store.faults import request_deadline
 from app.store.history import MessagePlace
+from app.store.titles import title_from
 
 router = APIRouter(
     prefix="/users/{user_id}",
@@ -49,11 +50,14 @@ async def list_conversations(
     place = decode_place(before, ConversationPlace)
     async with request_deadline():
         page, next_place = await service.history.conversations(user_id, limit=limit, before=place)
+        titles = await service.titles.titles(user_id, [each.conversation_id for each in page])
     return ConversationList(
         user_id=user_id,
         conversations=[
             ConversationSummary(
                 conversation_id=each.conversation_id,
+                title=titles.get(each.conversation_id)
+                or _first_title(each.active_turn, each.conversation_id),
                 message_count=each.message_count,
                 updated_at=rfc3339(datetime.fromtimestamp(each.updated_at_ms / 1000, UTC)),
                 active_turn=_active_turn(each.active_turn),
@@ -109,6 +113,11 @@ async def delete_user(user_id: UserId, service: ServiceDep) -> Response:
     # A backup that is restored brings the user back: the log says who has to be erased again.
     _log.info("user erased", user_id=user_id)
     return Response(status_code=204)
+
+
+def _first_title(turn: ActiveTurn | None, conversation_id: str) -> str:
+    """Return the title of a conversation whose first question is being answered."""
+    return (turn and title_from(turn.message)) or conversation_id
 
 
 def _active_turn(turn: ActiveTurn | None) -> ActiveTurnBody | None:

@@ -114,6 +114,7 @@ class ConversationIndex:
                             keys.messages(user_id, conversation_id),
                             keys.running(user_id, conversation_id),
                             keys.sizes(user_id),
+                            keys.titles(user_id),
                         ],
                         [conversation_id],
                     )

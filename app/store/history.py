@@ -230,6 +230,7 @@ class HistoryRepository:
                     keys.recent_turns(user_id, conversation_id),
                     keys.active_turns(user_id),
                     keys.sizes(user_id),
+                    keys.titles(user_id),
                 ],
                 args=[
                     conversation_id,

@@ -43,6 +43,11 @@ def sizes(user_id: str) -> str:
     return f"{_user(user_id)}:sizes"
 
 
+def titles(user_id: str) -> str:
+    """Name the HASH of the titles of the user's conversations."""
+    return f"{_user(user_id)}:titles"
+
+
 def closed(user_id: str, turn_id: str) -> str:
     """Name the STRING that says how a turn was closed. While it exists the turn is not closed again."""
     return f"{_user(user_id)}:closed:{turn_id}"

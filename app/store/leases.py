@@ -225,6 +225,7 @@ class TurnLeases:
                     keys.recent_turns(record.user_id, record.conversation_id),
                     keys.active_turns(record.user_id),
                     keys.sizes(record.user_id),
+                    keys.titles(record.user_id),
                 ],
                 args=[
                     record.turn_id,

@@ -1,10 +1,11 @@
 -- Append both messages of a turn and release its conversation in one step, once, however often it is repeated.
--- KEYS: running, closed, messages, conversations, recent turns, active turns, sizes
+-- KEYS: running, closed, messages, conversations, recent turns, active turns, sizes, titles
 -- ARGV: turn id, the turn's end, whether it must have lapsed (1 or 0), seconds to keep the mark `closed`,
 --       conversation ('': no history keeps the turn), messages to keep at most, bytes to keep at most, seconds to keep them (0: for ever),
 --       user message, assistant message
 -- Returns {'closed'}, {'closed before', its end}, {'alive'} or {'lost'}.
-local running_key, closed_key, messages_key, conversations_key, recent_key, active_key, sizes_key = unpack(KEYS)
+local running_key, closed_key, messages_key, conversations_key = unpack(KEYS, 1, 4)
+local recent_key, active_key, sizes_key, titles_key = unpack(KEYS, 5)
 local turn_id, turn_end, must_have_lapsed, closed_seconds = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 local conversation, max_messages, max_bytes = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local history_seconds, question, answer = tonumber(ARGV[8]), ARGV[9], ARGV[10]
@@ -96,6 +97,7 @@ redis.call('HSET', sizes_key, conversation, string.format('%d:%s', bytes, turn_i
 if history_seconds > 0 then
   redis.call('EXPIRE', messages_key, history_seconds)
   redis.call('EXPIRE', sizes_key, history_seconds)
+  redis.call('EXPIRE', titles_key, history_seconds)
   -- The index is kept for as long as the conversation in it that is kept longest: its time is never shortened.
   if index_left == -2 or (index_left >= 0 and index_left < history_seconds) then
     redis.call('EXPIRE', conversations_key, history_seconds)
@@ -103,6 +105,7 @@ if history_seconds > 0 then
 else
   redis.call('PERSIST', messages_key)
   redis.call('PERSIST', sizes_key)
+  redis.call('PERSIST', titles_key)
   redis.call('PERSIST', conversations_key)
 end
 return {'closed'}
