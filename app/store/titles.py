@@ -30,8 +30,8 @@ def title_from(question: str) -> str:
 class TitleRepository:
     """Reads and sets the titles of conversations.
 
-    A default title is made when a list is read for the first time, and stored: the start of a turn costs nothing,
-    and the title stays when the first question has been trimmed.
+    A default title is made and stored when a list is read for the first time: the start of a turn costs
+    nothing, and the title stays when the first question has been trimmed.
     Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 

@@ -66,7 +66,7 @@ export function stop(turnId) {
 
 /** @returns {Promise<import("./account.js").Account>} */
 export async function account() {
-  return (await request("GET", "users/me")).json();
+  return (await request("GET", "account")).json();
 }
 
 /** @param {{before?: string | null, limit?: number}} [range] @returns {Promise<ConversationList>} */

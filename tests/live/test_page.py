@@ -9,8 +9,17 @@ import pytest
 from tests.live.conftest import Serve
 
 WEB = Path(__file__).parents[2] / "app" / "web"
-FILES = sorted(file.name for file in WEB.iterdir())
-TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
+FILES = sorted(str(file.relative_to(WEB)) for file in WEB.rglob("*") if file.is_file())
+OWN_FILES = [name for name in FILES if not name.startswith("vendor/")]
+TYPES = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".html": "text/html",
+    ".txt": "text/plain",
+    ".json": "application/json",
+}
+FIRST_LOAD_BYTES = 150_000
 
 
 class Elements(HTMLParser):
@@ -91,7 +100,35 @@ def test_only_files_that_exist_are_named_and_all_of_them_are() -> None:
     }
     for script in WEB.glob("*.js"):
         named |= {f"web/{name}" for name in re.findall(r'from "\./(.+?)"', script.read_text())}
-    assert named == {f"web/{name}" for name in FILES if name != "index.html"}
+    assert named == {f"web/{name}" for name in OWN_FILES if name != "index.html"}
+
+
+async def test_a_file_is_sent_compressed_to_a_browser_that_can_read_it(serve: Serve) -> None:
+    async with serve() as client:
+        plain = await client.get("/web/app.js", headers={"Accept-Encoding": "identity"})
+        packed = await client.get("/web/app.js", headers={"Accept-Encoding": "br, gzip"})
+        again = await client.get(
+            "/web/app.js", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["etag"]}
+        )
+    assert plain.content == packed.content == (WEB / "app.js").read_bytes()
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+    assert plain.headers["etag"] != packed.headers["etag"]
+    assert {plain.headers["vary"], packed.headers["vary"], again.headers["vary"]} == {"Accept-Encoding"}
+    assert again.status_code == 304
+
+
+async def test_the_first_load_is_small(serve: Serve) -> None:
+    """Everything but what colours code, which is loaded when the first code comes."""
+    first = [
+        name for name in FILES if Path(name).suffix in {".css", ".js", ".svg"} and "highlight" not in name
+    ]
+    async with serve() as client:
+        sizes = [
+            int((await client.get(path, headers={"Accept-Encoding": "gzip"})).headers["content-length"])
+            for path in ("/", *(f"/web/{name}" for name in first))
+        ]
+    assert sum(sizes) < FIRST_LOAD_BYTES
 
 
 @pytest.mark.parametrize("script", sorted(WEB.glob("*.js")), ids=lambda script: script.name)

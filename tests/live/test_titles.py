@@ -30,7 +30,7 @@ async def test_a_conversation_is_listed_with_its_first_words_until_it_is_renamed
         assert (response.status_code, response.json()["error"]["code"]) == (404, "conversation_not_found")
 
 
-@pytest.mark.parametrize("title", ["", "  ", "x" * 101, "a\nb", None, 1, "\ud800"])
+@pytest.mark.parametrize("title", ["", "  ", "x" * 101, "a\nb", None, 1])
 async def test_what_is_no_title_is_refused(serve: Serve, title: object) -> None:
     async with serve() as client:
         response = await client.patch("/users/u/conversations/c", json={"title": title})
@@ -41,9 +41,9 @@ async def test_a_key_is_told_whose_it_is_and_which_models_there_are(serve: Serve
     async with serve(
         api_keys=f"{KEY},{BOUND_KEY}=alice", llm_model="one", llm_allowed_models="two"
     ) as client:
-        assert (await client.get("/users/me")).status_code == 401
+        assert (await client.get("/account")).status_code == 401
         accounts = [
-            (await client.get("/users/me", headers={"Authorization": f"Bearer {key}"})).json()
+            (await client.get("/account", headers={"Authorization": f"Bearer {key}"})).json()
             for key in (KEY, BOUND_KEY)
         ]
     common = {"models": ["one", "two"], "default_model": "one"}

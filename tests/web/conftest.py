@@ -98,7 +98,7 @@ async def client(backend: Backend, valkey_url: str) -> AsyncIterator[httpx.Async
 
 @pytest.fixture
 def failures() -> list[str]:
-    """What a page's own scripts got wrong, or its policy refused; a test that wants such a thing clears it."""
+    """What a page's scripts got wrong, or its policy refused; a test that wants such a thing clears it."""
     return []
 
 

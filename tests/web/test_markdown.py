@@ -300,7 +300,7 @@ HOSTILE = [
     "<https://example.test/\"onmouseover=document.title='stolen'>",
     "[a](https://example.test/ 'x\" onmouseover=document.title=1 \"')",
     '```js" onmouseover=document.title=1\nx\n```',
-    "| <img src=x onerror=document.title='stolen'> | [x](javascript:1) |\n| - | - |\n| <br onclick=1> | <BR/> |",
+    "| <img src=x onerror=document.title='stolen'> | [x](javascript:1) |\n| - | - |\n| <br onclick=1> |",
     "- [x] <input autofocus onfocus=document.title='stolen'>",
     "&lt;img src=x onerror=document.title='stolen'&gt; &#60;script&#62;",
 ]

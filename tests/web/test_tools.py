@@ -33,7 +33,7 @@ async def test_the_small_demo_model_is_called_one(page: Page) -> None:
     body = json.dumps(
         {"user_id": None, "models": ["smollm2-135m-instruct"], "default_model": "smollm2-135m-instruct"}
     )
-    await page.route("**/users/me", lambda route: route.fulfill(content_type="application/json", body=body))
+    await page.route("**/account", lambda route: route.fulfill(content_type="application/json", body=body))
     await page.reload()
     await expect(page.locator("#greeting")).to_contain_text("small model for trying the service out")
 
@@ -56,8 +56,9 @@ async def test_without_a_clipboard_an_answer_is_copied_all_the_same(page: Page, 
     await ask(page)
     await has_ended(page)
     copied = page.evaluate(
-        "new Promise((resolve) => document.addEventListener('copy', () => resolve(String(document.getSelection()) "
-        "|| document.activeElement.value)))"
+        """new Promise((resolve) => {
+          document.addEventListener("copy", () => resolve(document.activeElement.value));
+        })"""
     )
     pressed = page.get_by_role("button", name="Copy the answer")
     waiting = asyncio.ensure_future(copied)
@@ -201,7 +202,8 @@ async def test_an_event_that_is_no_json_is_passed_over_and_told(page: Page) -> N
         f'id: {turn}-1\ndata: {{"choices":[{{"delta":{{"content":"one "}}}}]}}\n\n'
         f"id: {turn}-2\ndata: {{NaN\n\n"
         f"id: {turn}-3\ndata: null\n\n"
-        f'id: {turn}-4\ndata: {{"choices":[{{"delta":{{"content":"two"}}}}]}}\n\nid: {turn}-end\ndata: [DONE]\n\n'
+        f'id: {turn}-4\ndata: {{"choices":[{{"delta":{{"content":"two"}}}}]}}\n\n'
+        f"id: {turn}-end\ndata: [DONE]\n\n"
     )
     headers = {"Content-Type": "text/event-stream", "X-Turn-Id": turn}
     await page.route("**/chat", lambda route: route.fulfill(headers=headers, body=stream))

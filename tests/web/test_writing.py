@@ -92,7 +92,7 @@ async def test_drafts_are_erased_with_everything_else(page: Page) -> None:
 
 async def test_the_field_grows_with_its_text_in_browsers_that_do_not_do_it_themselves(page: Page) -> None:
     await page.add_init_script(
-        "const supports = CSS.supports; CSS.supports = (...of) => of[0] !== 'field-sizing' && supports(...of);"
+        "const { supports } = CSS; CSS.supports = (...of) => of[0] !== 'field-sizing' && supports(...of);"
     )
     await page.reload()
     message = page.get_by_label("Message", exact=True)
