@@ -100,7 +100,9 @@ async def test_a_conversation_that_has_expired_takes_its_title_along(fake_redis:
     await add(fake_redis, "t1", "a", "A question")
     await repository(fake_redis).rename("user", "a", "Mine")
     await fake_redis.delete("chat:{user}:messages:a")
-    assert (await HistoryRepository(fake_redis, closed_seconds=300, max_bytes=1000).conversations("user", limit=9))[0] == []
+    assert (
+        await HistoryRepository(fake_redis, closed_seconds=300, max_bytes=1000).conversations("user", limit=9)
+    )[0] == []
     assert not await fake_redis.exists(TITLES)
 
 
