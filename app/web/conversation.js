@@ -139,7 +139,8 @@ export function begin(turn) {
     announceChange(conversationId);
     onListChange();
   };
-  return running.begin(turn, { onChange: showState, onStart, onEnd: finish }, conversationId === current);
+  running.begin(turn, { onChange: showState, onStart, onEnd: finish }, conversationId === current);
+  onListChange();
 }
 
 /** @param {running.Entry} entry @param {unknown} failure */

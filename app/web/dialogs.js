@@ -7,6 +7,9 @@ const yes = find("#confirm-yes", HTMLButtonElement);
 const renameDialog = find("#rename", HTMLDialogElement);
 const titleInput = find("#title", HTMLInputElement);
 
+// Not a submit button: Enter in the field would press it, as the form's first one.
+find("#close-rename", HTMLButtonElement).addEventListener("click", () => renameDialog.close());
+
 /** Return whether it was confirmed. Escape is a no, and so is Enter: the focus is on Cancel.
  * @param {string} question @param {string} consequence @param {string} action */
 export async function confirmed(question, consequence, action) {

@@ -151,7 +151,7 @@ async def test_another_tab_becomes_another_user_with_this_one(page: Page, backen
     await other.goto("/")
     await expect(answers(other)).to_have_text("to the first")
     await page.get_by_role("button", name="Settings").click()
-    await page.get_by_label("User id").fill("Zoë 👩‍🚀?#%")
+    await page.get_by_label("User id").fill("Zoë 🚀?#%")
     await page.get_by_role("button", name="Save").click()
     for each in (page, other):
         await expect(each.get_by_role("article")).to_have_count(0)
