@@ -20,7 +20,7 @@ async def add(redis: Redis, turn_id: str, conversation_id: str, question: str) -
     """Run a turn from start to end."""
     running = running_turns(redis)
     record = turn(turn_id, conversation_id=conversation_id)
-    await running.start(record, fingerprint="", may_interrupt=False)
+    await running.start(record, fingerprint="", if_busy="reject", is_limited=False)
     asked, answered = turn_messages(turn_id)
     await running.finish(
         record, msgspec.structs.replace(asked, content=question), answered, TurnEnd("complete")

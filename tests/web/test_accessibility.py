@@ -105,7 +105,7 @@ async def test_every_control_is_readable_with_the_pointer_over_it(
 
 @SCHEMES
 async def test_axe_finds_no_fault_while_something_is_wrong(
-    page: Page, backend: Backend, dictation: Dictation, scheme: Literal["light", "dark"]
+    page: Page, dictation: Dictation, scheme: Literal["light", "dark"]
 ) -> None:
     await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     await page.evaluate("document.querySelector('#plain-text').hidden = false")
