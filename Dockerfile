@@ -20,32 +20,46 @@ RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require
 
 COPY app app
 COPY --from=page /build/vendor app/web/vendor
-# Readable whatever the umask of the checkout was; byte code that stays valid whatever the files' times become.
-RUN chmod -R a+rX,go-w app && python -m compileall -q --invalidation-mode unchecked-hash app
+COPY deploy/image/healthcheck.py healthcheck.py
+# Every user can read the files, whatever the umask of the checkout was. The byte code stays valid if times change.
+RUN chmod -R a+rX,go-w app healthcheck.py && python -m compileall -q --invalidation-mode unchecked-hash app
 
 
 FROM python:3.14-slim-trixie
 
-RUN groupadd --gid 10001 app \
-    && useradd --uid 10001 --gid app --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin app
+# VERSION is the one in pyproject.toml; REVISION, SOURCE and CREATED are known only to whoever builds a release.
+ARG VERSION=0.1.0
+ARG REVISION=""
+ARG SOURCE=""
+ARG CREATED=""
+LABEL org.opencontainers.image.title="streaming-llm-chat" \
+    org.opencontainers.image.description="Streams answers of LLMs and keeps conversations in Redis" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="$VERSION" \
+    org.opencontainers.image.revision="$REVISION" \
+    org.opencontainers.image.source="$SOURCE" \
+    org.opencontainers.image.created="$CREATED"
 
+# HOME for users that /etc/passwd does not know: OpenShift chooses the user's number.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
     APP_HOST=0.0.0.0 \
     APP_PORT=8000
 
 WORKDIR /srv
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /build/app app
+COPY --from=builder /build/healthcheck.py healthcheck.py
 
-# A number, so that Kubernetes' runAsNonRoot can tell.
-USER 10001:10001
+# A number, because Kubernetes' runAsNonRoot cannot look up a name. Any other number works as well: the files belong to
+# root, every user can read them, and nothing is written but below /tmp. Group 0 is the group that OpenShift gives.
+USER 10001:0
 EXPOSE 8000
 
-# http.client, as urllib would go through a proxy that the environment names.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python", "-I", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('APP_PORT') or 8000), timeout=2); c.request('GET', '/health'); raise SystemExit(c.getresponse().status != 200)"]
+    CMD ["python", "-I", "healthcheck.py"]
 
-# The exec form: the service is process 1, gets SIGTERM itself, and drains.
+# The exec form: the service is process 1, receives SIGTERM itself, and drains.
 CMD ["python", "-m", "app"]
