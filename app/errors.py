@@ -6,6 +6,7 @@ ServiceError
 │   ├── InvalidJson
 │   ├── ValidationFailed
 │   ├── ModelNotAllowed
+│   ├── ModelNotFound
 │   ├── UnsupportedMediaType
 │   ├── MisdirectedRequest
 │   ├── BodyTooLarge
@@ -113,6 +114,11 @@ class ValidationFailed(RequestError):
 
 class ModelNotAllowed(RequestError):
     code = "model_not_allowed"
+    default_message = "This service does not offer the model."
+
+
+class ModelNotFound(RequestError):
+    code = "model_not_found"
     default_message = "This service does not offer the model."
 
 

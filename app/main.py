@@ -12,6 +12,7 @@ from app import __version__
 from app.api import account, chat, docs, page, probes, titles, users
 from app.api.errors import add_error_handlers
 from app.api.middleware import add_middleware
+from app.api.v1 import chat_completions, models
 from app.observability.logging import log_unhandled
 from app.observability.tracing import Tracing
 from app.service import open_service
@@ -53,6 +54,8 @@ def create_app(
     app.include_router(account.router)
     app.include_router(users.router)
     app.include_router(titles.router)
+    app.include_router(models.router)
+    app.include_router(chat_completions.router)
     app.include_router(probes.router)
     app.include_router(page.router)
     app.include_router(docs.router)

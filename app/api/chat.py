@@ -1,25 +1,22 @@
 """`/chat`: start a turn, follow it, stop it."""
 
-import asyncio
-from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any
-
 from fastapi import APIRouter, Depends, Request, Response
 
 from app import errors
-from app.api.connection import wait_for_disconnect
+from app.api.connection import or_disconnect
 from app.api.cursors import LastEventId, belongs_to, parse_last_event_id
 from app.api.dependencies import (
     CallerDep,
-    FollowTurn,
     IdempotencyKey,
     ReaderSlotDep,
+    Respond,
     ServiceDep,
+    ViewerDep,
     require_json,
 )
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
+from app.api.framing import NumberedFraming
 from app.api.json_body import JsonRoute
 from app.api.schemas import ChatRequest, StoppedTurn
 from app.models import TurnRequest
@@ -96,7 +93,7 @@ async def start_turn(
     caller: CallerDep,
     service: ServiceDep,
     slot: ReaderSlotDep,
-    follow: FollowTurn,
+    respond: Respond,
     idempotency_key: IdempotencyKey,
     last_event_id: LastEventId,
 ) -> Response:
@@ -109,12 +106,12 @@ async def start_turn(
     question = _question(body, service.settings, idempotency_key)
     slot.take()
     slot.assign(body.user_id)
-    reader = await _or_disconnect(request, service.engine.start(question))
+    reader = await or_disconnect(request, service.engine.start(question), discard=Reader.close)
     if reader is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     if belongs_to(last_event_id, reader.stream.id) and not _resume(reader, last_event_id):
         return Response(status_code=204)
-    return follow(reader)
+    return respond(reader, NumberedFraming(reader.stream.id))
 
 
 @router.get(
@@ -141,10 +138,10 @@ async def start_turn(
 async def follow_turn(
     *,
     turn_id: str,
-    caller: CallerDep,
+    viewer: ViewerDep,
     service: ServiceDep,
     slot: ReaderSlotDep,
-    follow: FollowTurn,
+    respond: Respond,
     last_event_id: LastEventId,
 ) -> Response:
     """Follow a turn, running or ended, from its start or from the event after the last one received."""
@@ -152,13 +149,13 @@ async def follow_turn(
     if position == "end":
         return Response(status_code=204)
     slot.take()
-    reader = await service.directory.follow(turn_id, position, viewer=caller.viewer)
+    reader = await service.directory.follow(turn_id, position, viewer=viewer)
     try:
         slot.assign(reader.stream.user_id)
     except errors.Overloaded:
         reader.close()
         raise
-    return follow(reader)
+    return respond(reader, NumberedFraming(reader.stream.id))
 
 
 @router.delete(
@@ -174,27 +171,9 @@ async def follow_turn(
         errors.UpstreamUnavailable,
     ),
 )
-async def stop_turn(turn_id: str, caller: CallerDep, service: ServiceDep) -> StoppedTurn:
+async def stop_turn(turn_id: str, viewer: ViewerDep, service: ServiceDep) -> StoppedTurn:
     """Stop a running turn, and answer once it has stopped. A turn that has ended stays as it is."""
-    return StoppedTurn(turn_id=turn_id, status=await service.directory.stop(turn_id, viewer=caller.viewer))
-
-
-async def _or_disconnect(request: Request, starting: Coroutine[Any, Any, Reader]) -> Reader | None:
-    """Wait for the turn's status; return None if the client leaves before it is known."""
-    start = asyncio.create_task(starting)
-    leave = asyncio.create_task(wait_for_disconnect(request.receive))
-    try:
-        await asyncio.wait({start, leave}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        leave.cancel()
-        has_left = not start.done()
-        if has_left:
-            start.cancel()
-    if not has_left:
-        return start.result()
-    with suppress(asyncio.CancelledError, errors.ServiceError):
-        (await start).close()
-    return None
+    return StoppedTurn(turn_id=turn_id, status=await service.directory.stop(turn_id, viewer=viewer))
 
 
 def _resume(reader: Reader, last_event_id: str) -> bool:

@@ -1,12 +1,15 @@
 """The connection to one client: its pings, its patience, its end."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Self, TypeVar
 
 from sse_starlette import ServerSentEvent
+from starlette.requests import Request
 from starlette.types import Message, Receive, Send
 
+from app.errors import ServiceError
 from app.timer import LazyTimer
 
 ABORT_EXTENSION = "app.abort"
@@ -14,6 +17,7 @@ ABORT_EXTENSION = "app.abort"
 INVALID_BODY_EXTENSION = "app.invalid_body"
 """The ASGI extension in which the server gives the `reason` why a body will never be complete."""
 
+_T = TypeVar("_T")
 _PING = ServerSentEvent(comment="ping", sep="\n").encode()
 
 
@@ -21,6 +25,32 @@ async def wait_for_disconnect(receive: Receive) -> None:
     """Wait until the client has gone. Whatever it sends until then is dropped."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def or_disconnect(
+    request: Request, work: Coroutine[Any, Any, _T], *, discard: Callable[[_T], None] = lambda _: None
+) -> _T | None:
+    """Wait for some work; cancel it and return None if the client leaves before it is done.
+
+    Args:
+        request: The client's request.
+        work: What the client waits for.
+        discard: Disposes of a result that comes although the work was cancelled.
+    """
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(wait_for_disconnect(request.receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        has_left = not working.done()
+        if has_left:
+            working.cancel()
+    if not has_left:
+        return working.result()
+    with suppress(asyncio.CancelledError, ServiceError):
+        discard(await working)
+    return None
 
 
 class ClientConnection:

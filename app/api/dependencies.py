@@ -8,9 +8,12 @@ from fastapi import Depends, Header, Path, Request
 from pydantic import WithJsonSchema
 
 from app.api.event_stream import TurnResponse
+from app.api.framing import Framing
 from app.api.schemas import ExistingName
 from app.errors import UnsupportedMediaType, ValidationFailed
+from app.models import Viewer
 from app.security.caller import Caller
+from app.security.identity import viewer_of
 from app.service import Service
 from app.turns.reader_slots import ReaderSlot
 from app.turns.stream import Reader
@@ -69,22 +72,36 @@ async def idempotency_key(
     return idempotency_key
 
 
-async def _follow(request: Request, service: "ServiceDep") -> Callable[[Reader], TurnResponse]:
+async def _respond(request: Request, service: "ServiceDep") -> Callable[[Reader, Framing], TurnResponse]:
     settings = service.settings
-    return lambda reader: TurnResponse(
+    return lambda reader, framing: TurnResponse(
         reader,
+        framing,
         request_id=_request_id(request),
         ping_seconds=settings.sse_ping_seconds,
         slow_reader_seconds=settings.slow_reader_seconds,
     )
 
 
+async def _trusted_user(request: Request, service: "ServiceDep") -> str:
+    """Return the user that a trusted proxy names; empty: none does."""
+    header = service.settings.trusted_user_header
+    return request.headers.get(header, "") if header else ""
+
+
+async def _viewer(caller: "CallerDep", trusted_user: "TrustedUser") -> Viewer:
+    return viewer_of(caller, trusted_user)
+
+
 ServiceDep = Annotated[Service, Depends(_service)]
 CallerDep = Annotated[Caller, Depends(_caller)]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 ReaderSlotDep = Annotated[ReaderSlot, Depends(_reader_slot)]
-FollowTurn = Annotated[Callable[[Reader], TurnResponse], Depends(_follow)]
+Respond = Annotated[Callable[[Reader, Framing], TurnResponse], Depends(_respond)]
 """Makes the response that streams to a reader."""
+TrustedUser = Annotated[str, Depends(_trusted_user)]
+ViewerDep = Annotated[Viewer, Depends(_viewer)]
+"""The caller as one who asks for a turn by its id."""
 UserId = Annotated[str, Depends(_own_user_id)]
 """The user in the path, for whom the caller may speak."""
 ConversationId = Annotated[ExistingName, Path()]

@@ -26,6 +26,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.InvalidApiKey: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.ModelNotFound: 404,
     errors.TurnNotFound: 404,
     errors.ConversationNotFound: 404,
     errors.MethodNotAllowed: 405,
@@ -61,6 +62,9 @@ _RETRY_AFTER_SECONDS = 2
 """The Retry-After of an error that does not bring its own."""
 
 _log = structlog.get_logger()
+
+_OPENAI_STATUS = {422: 400}
+"""Statuses of `/v1` that are not those of the other routes."""
 
 _BY_HTTP_STATUS: Mapping[int, type[ServiceError]] = {
     400: errors.InvalidJson,
@@ -118,15 +122,23 @@ def add_error_handlers(app: FastAPI) -> None:
 
 
 def error_response(
-    error: ServiceError, request_id: str, headers: Mapping[str, str] | None = None
+    error: ServiceError,
+    request_id: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    is_openai: bool = False,
 ) -> Response:
     """Make the answer to a request that failed."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    if is_openai:
+        status = _OPENAI_STATUS.get(status, status)
     extra = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
     if retry_after := error.retry_after or (_RETRY_AFTER_SECONDS if status in _RETRYABLE else None):
         extra["Retry-After"] = str(retry_after)
     if status == HTTPStatus.UNAUTHORIZED:
         extra["WWW-Authenticate"] = "Bearer"
+    if is_openai and status == HTTPStatus.CONFLICT:
+        extra["X-Should-Retry"] = "false"  # otherwise OpenAI's SDKs repeat the request
     if error.quota is not None:
         extra |= quota_headers(error.quota)
     return Response(
@@ -152,7 +164,8 @@ def respond(scope: Scope, error: ServiceError, headers: Mapping[str, str] | None
     if isinstance(error, errors.AuthenticationError | errors.MisdirectedRequest):
         host, _ = scope.get("client") or (None, None)
         _log.warning("request refused", code=error.code, method=scope["method"], client=host)
-    return error_response(error, scope["state"]["request_id"], headers)
+    is_openai = scope["path"].startswith("/v1/")
+    return error_response(error, scope["state"]["request_id"], headers, is_openai=is_openai)
 
 
 async def _service_error(request: Request, error: Exception) -> Response:

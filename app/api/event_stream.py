@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.connection import ABORT_EXTENSION, ClientConnection, wait_for_disconnect
 from app.api.errors import error_json, quota_headers
+from app.api.framing import Framing
 from app.errors import error_for
 from app.models import TurnEnd
 from app.turns.stream import Reader
@@ -32,14 +33,21 @@ class TurnResponse(Response):
     """
 
     def __init__(
-        self, reader: Reader, *, request_id: str, ping_seconds: float, slow_reader_seconds: float
+        self,
+        reader: Reader,
+        framing: Framing,
+        *,
+        request_id: str,
+        ping_seconds: float,
+        slow_reader_seconds: float,
     ) -> None:
         self.status_code = 200
         self.background = None
         # As an attribute of the class it would also be the media type of the route's errors.
         self.media_type = "text/event-stream"
-        self.init_headers(_headers(reader))
+        self.init_headers(turn_headers(reader))
         self._reader = reader
+        self._framing = framing
         self._request_id = request_id
         self._ping_seconds = ping_seconds
         self._slow_reader_seconds = slow_reader_seconds
@@ -76,12 +84,12 @@ class TurnResponse(Response):
         reader = self._reader
         while reader.is_open:
             if events := reader.take():
-                for frames in _frames(events, reader):
+                first = reader.position - len(events) + 1
+                for frames in _frames(events, first, self._framing):
                     await connection.write(frames)
             elif reader.stream.end is not None:
-                await connection.write(
-                    _terminal(reader.stream.end, reader.stream.id, self._request_id), is_last=True
-                )
+                data = _terminal_data(reader.stream.end, reader.stream.id, self._request_id)
+                await connection.write(self._framing.terminal(data), is_last=True)
                 return
             elif connection.is_ping_due:
                 await connection.ping()
@@ -89,7 +97,8 @@ class TurnResponse(Response):
                 await reader.wait()
 
 
-def _headers(reader: Reader) -> Mapping[str, str]:
+def turn_headers(reader: Reader) -> Mapping[str, str]:
+    """Make the headers of every response that stands for a turn."""
     stream = reader.stream
     return {
         "X-Turn-Id": stream.id,
@@ -101,13 +110,12 @@ def _headers(reader: Reader) -> Mapping[str, str]:
     }
 
 
-def _frames(events: list[bytes], reader: Reader) -> Iterator[bytes]:
-    """Encode the events that the reader has just taken, and join them to writes of a bounded size."""
-    turn_id = reader.stream.id.encode()
+def _frames(events: list[bytes], first: int, framing: Framing) -> Iterator[bytes]:
+    """Encode events, and join them to writes of a bounded size."""
     frames: list[bytes] = []
     size = 0
-    for number, data in enumerate(events, reader.position - len(events) + 1):
-        frames.append(b"id: %b-%d\ndata: %b\n\n" % (turn_id, number, data))
+    for number, data in enumerate(events, first):
+        frames.append(framing.event(number, data))
         size += len(data)
         if size > _WRITE_BYTES:
             yield b"".join(frames)
@@ -116,10 +124,7 @@ def _frames(events: list[bytes], reader: Reader) -> Iterator[bytes]:
         yield b"".join(frames)
 
 
-def _terminal(end: TurnEnd, turn_id: str, request_id: str) -> bytes:
-    data = (
-        b"[DONE]"
-        if end.code is None
-        else error_json(error_for(end.code, end.message, turn_id=turn_id), request_id)
-    )
-    return b"id: %b-end\ndata: %b\n\n" % (turn_id.encode(), data)
+def _terminal_data(end: TurnEnd, turn_id: str, request_id: str) -> bytes:
+    if end.code is None:
+        return b"[DONE]"
+    return error_json(error_for(end.code, end.message, turn_id=turn_id), request_id)

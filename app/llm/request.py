@@ -25,6 +25,8 @@ class CompletionRequest:
     Only this may be changed for a backend that does not take it. What the client sent is its own business.
     """
 
+    is_streamed: bool = True
+    """Whether the backend is asked for a stream; otherwise its one JSON is relayed as it is."""
     longest_answer: int = 0
     """How many tokens an answer may have if the request has no cap: what is read is in proportion to it."""
 
@@ -40,6 +42,13 @@ class CompletionRequest:
             "model": self.model,
             "messages": self.messages,
             **({"max_tokens": self.max_tokens} if self.max_tokens is not None else {}),
+            **self._stream_fields(),
+        }
+
+    def _stream_fields(self) -> dict[str, Any]:
+        if not self.is_streamed:
+            return {"stream": False}
+        return {
             "stream": True,
             "stream_options": {**(self.sampling.get("stream_options") or {}), "include_usage": True},
         }

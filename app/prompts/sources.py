@@ -1,5 +1,6 @@
 """Where a turn's prompt comes from: the service builds it of a conversation, or the client sends it whole."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +28,15 @@ class PromptSource(Protocol):
 
     def learn(self, prompt: Prompt, counted: int) -> None:
         """Take in how many tokens the backend has counted in a prompt."""
+
+
+def _can_be_streamed(body: Mapping[str, Any]) -> bool:
+    """Tell whether a stream of this completion can be put together to what the client asks for."""
+    if body.get("stream"):
+        return True
+    modalities = body.get("modalities")
+    is_text = not body.get("audio") and (not modalities or modalities == ["text"])
+    return is_text and body.get("n") in (None, 1)
 
 
 class ConversationPrompts:
@@ -82,6 +92,7 @@ class CompletionPrompts:
             max_tokens=own.pop("max_tokens", None),
             sampling=own,
             added=frozenset(added),
+            is_streamed=_can_be_streamed(own),
             longest_answer=self._max_tokens,
         )
         tokens = text_tokens(msgspec.json.encode(completion.messages).decode())

@@ -16,7 +16,7 @@ class ApiKeys:
         Args:
             users: To a key the user that it is bound to, if it is.
         """
-        self._callers = [(_digest(key), Caller(user_id)) for key, user_id in users.items()]
+        self._callers = [(_digest(key), _caller(key, user_id)) for key, user_id in users.items()]
 
     def find(self, key: str) -> Caller | None:
         """Whose key it is. All are looked at, each in constant time, so that the time tells nothing."""
@@ -26,6 +26,13 @@ class ApiKeys:
             if hmac.compare_digest(given, digest):
                 found = caller
         return found
+
+
+def _caller(key: str, user_id: str | None) -> Caller:
+    if user_id is not None:
+        return Caller(user_id, user_id, scope="user")
+    name = f"key:{_digest(key).hex()[:32]}"
+    return Caller(None, name, scope=name)
 
 
 def _digest(key: str) -> bytes:

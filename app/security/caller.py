@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from app.errors import Forbidden
-from app.models import Viewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +11,10 @@ class Caller:
 
     user_id: str | None = None
     """The one user that the credential is for; None: it may speak for any."""
-    scope: str = ""
+    name: str = "anonymous"
+    """The user of a request that names none."""
+    scope: str = "open"
     """What tells this caller's turns from those of other callers that name the same user."""
-
-    @property
-    def viewer(self) -> Viewer:
-        """The caller as one who asks for a turn by its id."""
-        return Viewer(self.user_id, self.scope)
 
     def may_be(self, user_id: str) -> bool:
         """Whether this user's turns and conversations are the caller's own."""

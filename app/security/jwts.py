@@ -93,4 +93,4 @@ class TokenVerifier:
         # PyJWT lets through what its parsers raise on hostile headers and keys.
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             return None
-        return Caller(claims["sub"]) if is_name(claims["sub"]) else None
+        return Caller(claims["sub"], claims["sub"], scope="user") if is_name(claims["sub"]) else None

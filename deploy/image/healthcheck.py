@@ -1,11 +1,12 @@
 # ruff: noqa: INP001 -- a script, not a package
 """Ask the service in this container whether it is alive; the exit code is 0 if it is.
 
-It asks the address that the service listens on: a wildcard by either loopback address, any other address by itself.
+It asks the address that the service listens on; for a wildcard it asks both loopback addresses.
 """
 
 import os
 import sys
+from http import HTTPStatus
 from http.client import HTTPConnection
 
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 -- compared, not bound
@@ -17,7 +18,7 @@ def is_alive(host: str, port: int) -> bool:
     connection = HTTPConnection("localhost" if host in _WILDCARDS else host, port, timeout=2)
     try:
         connection.request("GET", "/health")
-        return connection.getresponse().status == 200
+        return connection.getresponse().status == HTTPStatus.OK
     except OSError:
         return False
     finally:

@@ -1,0 +1,1 @@
+"""The OpenAI-compatible front: another way to ask the same turn engine."""

@@ -1,0 +1,169 @@
+"""`/v1/chat/completions`: a completion whose prompt the client has written itself."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from app import errors
+from app.api.connection import or_disconnect
+from app.api.dependencies import (
+    CallerDep,
+    IdempotencyKey,
+    ReaderSlotDep,
+    Respond,
+    ServiceDep,
+    TrustedUser,
+    require_json,
+)
+from app.api.errors import openapi_responses
+from app.api.event_stream import TurnResponse, turn_headers
+from app.api.framing import PlainFraming
+from app.api.v1.bodies import read_flag, read_model, read_object
+from app.api.v1.collect import collect
+from app.errors import error_for
+from app.models import TurnRequest
+from app.security.identity import Identity, identify
+from app.turns.stream import Reader
+
+_CLIENT_CLOSED_REQUEST = 499
+
+router = APIRouter(prefix="/v1/chat/completions", tags=["v1"])
+
+_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["model", "messages"],
+                "properties": {
+                    "model": {"type": "string", "minLength": 1},
+                    "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+                    "stream": {"type": ["boolean", "null"]},
+                },
+            }
+        }
+    },
+}
+_COMPLETION = {
+    "description": "The completion; with `stream` its chunks as the backend sends them, then `[DONE]`.",
+    "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {}},
+}
+
+
+@router.post(
+    "",
+    response_class=TurnResponse,
+    status_code=200,
+    dependencies=[Depends(require_json)],
+    openapi_extra={"requestBody": _BODY},
+    responses={
+        200: _COMPLETION,
+        **openapi_responses(
+            errors.MisdirectedRequest,
+            errors.InvalidJson,
+            errors.ContextLengthExceeded,
+            errors.UpstreamRejected,
+            errors.InvalidApiKey,
+            errors.Forbidden,
+            errors.ModelNotFound,
+            errors.TurnNotFound,
+            errors.RequestTimeout,
+            errors.TurnExpired,
+            errors.BodyTooLarge,
+            errors.UnsupportedMediaType,
+            errors.RateLimited,
+            errors.TooManyTurns,
+            errors.UpstreamRateLimited,
+            errors.InternalError,
+            errors.UpstreamError,
+            errors.HistoryUnavailable,
+            errors.UpstreamUnavailable,
+            errors.Draining,
+            errors.Overloaded,
+            errors.UpstreamTimeout,
+        ),
+    },
+)
+async def create_completion(
+    *,
+    request: Request,
+    caller: CallerDep,
+    trusted_user: TrustedUser,
+    service: ServiceDep,
+    slot: ReaderSlotDep,
+    respond: Respond,
+    idempotency_key: IdempotencyKey,
+) -> Response:
+    """Complete a chat, as OpenAI's API does. No history keeps it.
+
+    Without an `Idempotency-Key`, closing the connection stops the generation. With one, a repeat attaches.
+    """
+    body = await read_object(request)
+    model = read_model(body, service.settings)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise errors.ValidationFailed("messages: expected at least one message", param="messages")
+    is_streamed = read_flag(body, "stream")
+    identity = identify(caller, trusted_user, body)
+    slot.take()
+    slot.assign(identity.user_id)
+    asked = _turn_request(body, model, identity, idempotency_key)
+    reader = await or_disconnect(request, service.engine.start(asked), discard=Reader.close)
+    if reader is None:
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    return respond(reader, PlainFraming()) if is_streamed else await _collected(request, reader)
+
+
+def _turn_request(
+    body: dict[str, Any], model: str, identity: Identity, idempotency_key: str | None
+) -> TurnRequest:
+    options = body.get("stream_options")
+    wants_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
+    return TurnRequest(
+        user_id=identity.user_id,
+        model=model,
+        completion={**body, "model": model},
+        include_usage=wants_usage or not body.get("stream"),
+        idempotency_key=idempotency_key,
+        # A closed connection is these clients' stop button. A key says that the client will come back.
+        grace_seconds=None if idempotency_key else 0,
+        scope=identity.scope,
+        is_limited=identity.is_named,
+    )
+
+
+async def _collected(request: Request, reader: Reader) -> Response:
+    """Wait for the whole completion, unless the client leaves."""
+    events = await or_disconnect(request, _all_events(reader))
+    if events is None:
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    return Response(
+        msgspec.json.encode(collect(events)),
+        media_type="application/json",
+        headers={**turn_headers(reader), "Cache-Control": "no-store"},
+    )
+
+
+async def _all_events(reader: Reader) -> list[bytes]:
+    """Read a turn to its end.
+
+    Raises:
+        ServiceError: The answer is not complete.
+    """
+    events: list[bytes] = []
+    with reader:
+        while True:
+            if taken := reader.take():
+                events += taken
+                await asyncio.sleep(0)
+            elif (end := reader.stream.end) is not None:
+                break
+            else:
+                await reader.wait()
+    if end.code is not None:
+        raise error_for(end.code, end.message, turn_id=reader.stream.id)
+    return events
