@@ -191,7 +191,3 @@ class Viewer(NamedTuple):
     def may_see(self, user_id: str, scope: str) -> bool:
         """Tell whether a turn of this user, made in this scope, is the viewer's own."""
         return (self.user_id is None or self.user_id == user_id) and (not scope or scope == self.scope)
-
-
-ANY_VIEWER = Viewer()
-"""The process itself, and a caller that may speak for any user."""

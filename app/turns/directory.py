@@ -3,7 +3,7 @@
 import asyncio
 
 from app.errors import HistoryUnavailable, TurnExpired, TurnNotFound
-from app.models import ANY_VIEWER, TurnRecord, TurnStatus, Viewer
+from app.models import TurnRecord, TurnStatus, Viewer
 from app.observability.metrics import Metrics
 from app.store.faults import request_deadline
 from app.store.journal import JournalRecord, TurnJournal
@@ -45,11 +45,11 @@ class TurnDirectory:
         self._metrics = metrics
         self._lease_seconds = lease_seconds
 
-    async def follow(self, turn_id: str, after: int = 0, *, viewer: Viewer = ANY_VIEWER) -> Reader:
+    async def follow(self, turn_id: str, after: int = 0, *, viewer: Viewer | None = None) -> Reader:
         """Open a reader after the event with this number, on a running turn or one that ended lately.
 
         Raises:
-            TurnNotFound: The turn is unknown, or not the viewer's own.
+            TurnNotFound: The turn is unknown, or not the viewer's own; None checks nothing.
             TurnExpired: The turn's events are no longer kept.
             InvalidLastEventId: The turn was complete, or stopped, before it came to that event.
         """
@@ -78,11 +78,11 @@ class TurnDirectory:
         """Return the running turns of other processes that have readers here."""
         return self._remote.followed_turns()
 
-    async def stop(self, turn_id: str, *, viewer: Viewer = ANY_VIEWER) -> TurnStatus:
+    async def stop(self, turn_id: str, *, viewer: Viewer | None = None) -> TurnStatus:
         """Stop a turn and wait until it has ended. A turn that has ended stays as it is.
 
         Raises:
-            TurnNotFound: The turn is unknown, or not the viewer's own.
+            TurnNotFound: The turn is unknown, or not the viewer's own; None checks nothing.
             HistoryUnavailable: It is not known whether the turn has stopped.
         """
         if (generation := self._turns.get(turn_id)) is not None:
@@ -111,9 +111,9 @@ async def _status(stream: TurnStream, seconds: float) -> TurnStatus:
         raise HistoryUnavailable from None
 
 
-def _require_own(turn_id: str, record: TurnRecord | JournalRecord, viewer: Viewer) -> None:
+def _require_own(turn_id: str, record: TurnRecord | JournalRecord, viewer: Viewer | None) -> None:
     """Treat a turn that is not the viewer's own as unknown, so that nothing reveals that it exists."""
-    if not viewer.may_see(record.user_id, record.scope):
+    if viewer is not None and not viewer.may_see(record.user_id, record.scope):
         raise TurnNotFound(turn_id=turn_id)
 
 

@@ -123,7 +123,7 @@ def _has_the_one_shape(_: CheckContext, response: Response, __: Case[Any]) -> No
 def _is_a_whole_stream(_: CheckContext, response: Response, __: Case[Any]) -> None:
     if response.headers.get("content-type", [""])[0].startswith("text/event-stream"):
         assert not response.stream_cut_short
-        assert response.text.endswith("-end\ndata: [DONE]\n\n")
+        assert response.text.endswith("data: [DONE]\n\n")
 
 
 def _short(value: object) -> str:

@@ -211,6 +211,7 @@ async def test_a_key_that_is_sent_again_to_another_replica_attaches(serve: Serve
         again = asyncio.create_task(other.post("/v1/chat/completions", json=body, headers=headers))
         followed = asyncio.create_task(other.get(f"/chat/{turn_id}"))
         go_on.set()
+        assert (await again).status_code == 200, (await again).text
         assert (await again).content == b"".join([*answer("a", "b")[:-2], DONE])
         assert (await again).headers["x-turn-id"] == turn_id
         assert b"-end\ndata: [DONE]" in (await followed).content
