@@ -151,9 +151,10 @@ def _odd_http(chance: random.Random) -> Script:
             _writes(chance, _HEAD + b"Content-Length: 99999\r\n\r\n" + _STREAMS[0]),
             _writes(chance, _HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffff\r\n" + _STREAMS[0]),
             _writes(chance, _HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
-            _writes(chance, b"HTTP/1.1 204 None\r\n\r\n"),
+            _writes(chance, b"HTTP/1.1 204 None\r\nConnection: close\r\n\r\n"),
             _writes(
-                chance, b"HTTP/1.1 301 Away\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+                chance,
+                b"HTTP/1.1 301 Away\r\nConnection: close\r\nLocation: http://127.0.0.1:1/\r\n\r\n",
             ),
             _writes(chance, b"SSH-2.0-OpenSSH_9\r\n"),
         ]
