@@ -194,6 +194,7 @@ class _Answer:
 
     def _read_finish(self, chunk: Chunk, reason: str, chunks: list[Chunk]) -> None:
         if chunk.has_content:
+            self._has_content = True
             if self._finish_reason is not None:
                 self._disprove_finish()
             self._deadlines.content_arrived(self._now())

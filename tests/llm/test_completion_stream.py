@@ -211,6 +211,13 @@ async def test_an_overflow_that_is_reported_before_the_first_content_is_one_of_t
     assert (error.has_begun, error.refusal.meaning) == (False, Meaning.CONTEXT)
 
 
+async def test_a_failure_after_content_that_came_with_a_finish_reason_is_not_asked_again() -> None:
+    parts = [event(chunk(text, finish_reason="stop")) for text in ("a", "b")]
+    _, error = await received_from(*parts, event({"error": {"message": "exceeds the context length"}}))
+    assert isinstance(error, Refused)
+    assert error.has_begun
+
+
 async def test_a_compressed_answer_is_refused_unread() -> None:
     reads = [b"bomb"]
     outcome = await outcome_of(*reads, headers={"Content-Encoding": "gzip"})
