@@ -103,14 +103,19 @@ def read(body: bytes, *, status: int | None = None) -> Refusal:
             codes.extend(_codes_of(part))
             if status is None and (code := part.get("code")) in _STATUSES:
                 status = code
-    sentence = "; ".join(dict.fromkeys(sentences))[:_MAX_CHARS]
-    known_codes = tuple(dict.fromkeys(codes))[:_MAX_ITEMS]
+    sentence = _encodable("; ".join(dict.fromkeys(sentences))[:_MAX_CHARS])
+    known_codes = tuple(map(_encodable, dict.fromkeys(codes)))[:_MAX_ITEMS]
     return Refusal(
         meaning=_meaning(_text(sentence, known_codes), status),
         status=status,
         sentence=sentence,
         codes=known_codes,
     )
+
+
+def _encodable(words: str) -> str:
+    """Replace half a surrogate pair: JSON may escape one, and no client and no store takes it."""
+    return words.encode("utf-8", "replace").decode()
 
 
 def _text(sentence: str, codes: tuple[str, ...]) -> str:

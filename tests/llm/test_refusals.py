@@ -203,6 +203,9 @@ def test_an_error_in_a_stream_may_name_its_status() -> None:
         b"null",
         b"7",
         b'{"error": null}',
+        b'{"error": {"message": "half \\ud83d", "code": "\\ud83d", "param": "\\udc22"}}',
+        b'"\\ud83d"',
+        b'{"detail": [{"loc": ["body", "\\ud83d"], "msg": "\\ud83d"}]}',
         b'{"error": {"message": {"message": {"message": 7}}}}',
         b'{"error": {"code": {"a": 1}, "type": ["x"], "param": 7}}',
     ],
@@ -211,4 +214,5 @@ def test_whatever_comes_is_read_within_bounds(body: bytes) -> None:
     refusal = read(body, status=400)
     assert len(refusal.sentence) <= 4000
     assert len(refusal.codes) <= 20
+    "".join((refusal.sentence, *refusal.codes)).encode()
     assert len(body) < 4 * MAX_BODY_BYTES
