@@ -1,4 +1,4 @@
-"""How late the event loop is."""
+"""The lag of the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ _INTERVAL_SECONDS = 0.25
 
 @asynccontextmanager
 async def measured_loop_lag(lag_seconds: Histogram) -> AsyncIterator[None]:
-    """Measure meanwhile."""
+    """Measure the lag while the context is open."""
     measuring = asyncio.create_task(_measure(lag_seconds), name="loop lag")
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is counted and timed, for Prometheus. No label names a user, a turn or a conversation."""
+"""The metrics for Prometheus. No label names a user, a turn or a conversation."""
 
 from collections.abc import Callable
 
@@ -26,37 +26,37 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self.turns = Counter(
             "chat_turns",
-            "Turns that have ended, by how and, where they failed, by the error's code.",
+            "Turns that have ended, by outcome and, if they failed, by error code.",
             ["outcome", "code"],
             registry=self.registry,
         )
         self.turn_seconds = Histogram(
             "chat_turn_duration_seconds",
-            "From the start of a turn until it is stored.",
+            "Time from the start of a turn until it is stored.",
             registry=self.registry,
             buckets=_TURN_BUCKETS,
         )
         self.first_token_seconds = Histogram(
             "chat_time_to_first_token_seconds",
-            "From the start of a turn to its first token.",
+            "Time from the start of a turn to its first token.",
             registry=self.registry,
             buckets=_FIRST_TOKEN_BUCKETS,
         )
         self.gap_seconds = Histogram(
             "chat_time_between_tokens_seconds",
-            "Between what arrives of an answer; tokens that arrive together count as one.",
+            "Time between the arrivals of an answer's tokens; tokens that arrive together count as one.",
             registry=self.registry,
             buckets=_GAP_BUCKETS,
         )
         self.tokens = Counter(
             "chat_tokens",
-            "Tokens of prompts (input) and answers (output), estimated where the backend counts none.",
+            "Tokens of prompts (input) and answers (output), estimated if the backend reports no usage.",
             ["direction"],
             registry=self.registry,
         )
         self.follows = Counter(
             "chat_follows",
-            "Readers that came to a turn that had been started before, by where it runs.",
+            "Readers that joined a turn which was already started, by the place where it runs.",
             ["place"],
             registry=self.registry,
         )
@@ -68,19 +68,17 @@ class Metrics:
         )
         self.loop_lag_seconds = Histogram(
             "chat_event_loop_lag_seconds",
-            "How much later than it should a timer of the event loop rings.",
+            "Delay of a timer in the event loop.",
             registry=self.registry,
             buckets=_LAG_BUCKETS,
         )
         self._active_turns = Gauge(
-            "chat_active_turns", "Turns that are running in this process.", registry=self.registry
+            "chat_active_turns", "Turns running in this process.", registry=self.registry
         )
-        self._readers = Gauge(
-            "chat_readers", "Streams that are open in this process.", registry=self.registry
-        )
+        self._readers = Gauge("chat_readers", "Streams open in this process.", registry=self.registry)
         self._journal_lag_seconds = Gauge(
             "chat_journal_lag_seconds",
-            "For how long the oldest event waits to be written to its journal.",
+            "Age of the oldest event that is not yet written to its journal.",
             registry=self.registry,
         )
 
@@ -91,7 +89,7 @@ class Metrics:
         readers: Callable[[], float],
         journal_lag_seconds: Callable[[], float],
     ) -> None:
-        """Look at these whenever somebody asks."""
+        """Read these gauges from the functions at each scrape."""
         self._active_turns.set_function(active_turns)
         self._readers.set_function(readers)
         self._journal_lag_seconds.set_function(journal_lag_seconds)

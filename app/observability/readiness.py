@@ -1,4 +1,4 @@
-"""Probes what the service stands on, side by side and not more often than it helps."""
+"""Probes of the backend and of Redis, run together at most once a second."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """What one probe found; `detail` is a short reason where it is down."""
+    """The result of one probe; `detail` is a short reason if its target is down."""
 
     status: Literal["up", "down"]
     latency_ms: float
@@ -26,13 +26,13 @@ class Check:
 
 
 class Prober:
-    """Runs all probes together; callers within a second of each other share what was found."""
+    """The probes; callers within a second of each other share one result."""
 
     def __init__(self, probes: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
-        """Look at nothing yet.
+        """Remember the probes; run none yet.
 
         Args:
-            probes: By name; a probe raises ServiceError where what it looks at is down.
+            probes: The probes by name. A probe raises ServiceError if its target is down.
         """
         self._probes = probes
         self._lock = asyncio.Lock()
@@ -40,7 +40,7 @@ class Prober:
         self._found_at = -_CACHE_SECONDS
 
     async def check(self) -> Mapping[str, Check]:
-        """What the probes found, at most about a second ago."""
+        """Return the results of all probes, at most about a second old."""
         async with self._lock:
             if time.monotonic() - self._found_at >= _CACHE_SECONDS:
                 found = await asyncio.gather(*(_run(probe) for probe in self._probes.values()))
@@ -59,9 +59,9 @@ async def _run(probe: Callable[[], Awaitable[None]]) -> Check:
         detail = f"No answer within {_TIMEOUT_SECONDS:g} seconds."
     except ServiceError as error:
         detail = error.message
-    except Exception:  # noqa: BLE001 - whatever is wrong with what it looks at, a probe says so
-        _log.exception("a probe failed by a defect")
-        detail = "The probe failed; the log says why."
+    except Exception:  # noqa: BLE001 - any failure of a probe means that its target is down
+        _log.exception("probe failed", reason="defect")
+        detail = "The probe failed; see the log."
     return Check(
         status="up" if detail is None else "down",
         latency_ms=round((time.monotonic() - started) * 1000, 1),

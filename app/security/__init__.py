@@ -1,1 +1,1 @@
-"""Who calls: API keys and bearer tokens."""
+"""Authentication: API keys and bearer tokens."""

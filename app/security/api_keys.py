@@ -1,4 +1,4 @@
-"""API keys: plain ones, and ones that are bound to a user."""
+"""API keys, plain or bound to a user."""
 
 import hmac
 from collections.abc import Mapping
@@ -8,18 +8,21 @@ from app.security.caller import Caller
 
 
 class ApiKeys:
-    """Knows keys by their digests alone."""
+    """The API keys; only their digests are stored."""
 
     def __init__(self, users: Mapping[str, str | None]) -> None:
-        """Take in the keys.
+        """Store the digests of the keys.
 
         Args:
-            users: To a key the user that it is bound to, if it is.
+            users: The user that each key is bound to; None if it is bound to none.
         """
         self._callers = [(_digest(key), _caller(key, user_id)) for key, user_id in users.items()]
 
     def find(self, key: str) -> Caller | None:
-        """Whose key it is. All are looked at, each in constant time, so that the time tells nothing."""
+        """Find the caller who holds this key; None if no key matches.
+
+        Every key is compared, each in constant time, so that the duration reveals nothing.
+        """
         given = _digest(key)
         found = None
         for digest, caller in self._callers:

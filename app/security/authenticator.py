@@ -1,4 +1,4 @@
-"""From a request's Authorization header to its caller."""
+"""The step from a request's Authorization header to its caller."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -7,31 +7,31 @@ import httpx
 
 from app.errors import InvalidApiKey, UpstreamUnavailable
 from app.security.api_keys import ApiKeys
-from app.security.caller import ANYBODY, Caller
+from app.security.caller import UNRESTRICTED, Caller
 from app.security.jwks import IssuerKeys, KeysUnavailable
 from app.security.jwts import PublicKeys, SharedSecret, TokenVerifier
 from app.settings import Settings
 
 
 class Authenticator:
-    """Open to anybody where neither keys nor tokens are configured."""
+    """The authentication of requests. Without configured keys and tokens, it lets every request pass."""
 
     def __init__(self, *, api_keys: ApiKeys | None, tokens: TokenVerifier | None) -> None:
         self._api_keys = api_keys
         self._tokens = tokens
 
     async def caller(self, authorization: Sequence[str]) -> Caller:
-        """Who calls.
+        """Find the caller of a request.
 
         Args:
             authorization: The values of the request's Authorization headers.
 
         Raises:
-            InvalidApiKey: There is none, or a wrong one.
+            InvalidApiKey: There is no credential, or a wrong one.
             UpstreamUnavailable: The keys of the tokens' issuer cannot be fetched.
         """
         if self._api_keys is None and self._tokens is None:
-            return ANYBODY
+            return UNRESTRICTED
         credential = _bearer(authorization)
         found = self._api_keys.find(credential) if self._api_keys is not None else None
         if found is None and self._tokens is not None:
@@ -45,7 +45,7 @@ class Authenticator:
 
 
 def _bearer(authorization: Sequence[str]) -> str:
-    """The credential of RFC 6750, 2.1."""
+    """Return the credential, as RFC 6750, 2.1 defines it."""
     if len(authorization) == 1:
         scheme, _, credential = authorization[0].partition(" ")
         if scheme.lower() == "bearer" and credential.strip():
@@ -55,7 +55,7 @@ def _bearer(authorization: Sequence[str]) -> str:
 
 @asynccontextmanager
 async def open_authenticator(settings: Settings) -> AsyncIterator[Authenticator]:
-    """What the settings ask for."""
+    """Open the authenticator that the settings describe."""
     async with _token_keys(settings) as keys:
         tokens = (
             TokenVerifier(keys, audience=settings.jwt_audience or None, issuer=settings.jwt_issuer or None)

@@ -1,4 +1,4 @@
-"""Who a request comes from, as far as its credential tells."""
+"""The caller of a request, identified by its credential."""
 
 from dataclasses import dataclass
 
@@ -7,27 +7,28 @@ from app.errors import Forbidden
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever holds the credential."""
+    """The holder of a credential."""
 
     user_id: str | None = None
-    """The one user that the credential is for; None: it may speak for any."""
+    """The only user that the credential is valid for; None: it may act as any user."""
     name: str = "anonymous"
     """The user of a request that names none."""
     scope: str = "open"
-    """What tells this caller's turns from those of other callers that name the same user."""
+    """Separates this caller's turns from those of other callers that name the same user."""
 
     def may_be(self, user_id: str) -> bool:
-        """Whether this user's turns and conversations are the caller's own."""
+        """Tell whether the caller may act as this user."""
         return self.user_id is None or self.user_id == user_id
 
     def require(self, user_id: str) -> None:
-        """Let the caller speak for this user.
+        """Require that the caller may act as this user.
 
         Raises:
-            Forbidden: The credential is another user's.
+            Forbidden: The credential belongs to another user.
         """
         if not self.may_be(user_id):
             raise Forbidden
 
 
-ANYBODY = Caller()
+UNRESTRICTED = Caller()
+"""The caller of every request if no authentication is configured."""

@@ -12,7 +12,7 @@ import structlog
 _DEADLINE_SECONDS = 3.0
 _LIFETIME_SECONDS = 300.0
 _PAUSE_SECONDS = 3.0
-"""Between two fetches: whoever sends tokens with unknown key ids causes no more of them."""
+"""The shortest time between two fetches, so that tokens with unknown key ids cannot cause more."""
 _MAX_BYTES = 256 * 1024
 _MAX_KEYS = 100
 _PUBLIC_KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
@@ -21,7 +21,7 @@ _log = structlog.get_logger()
 
 
 class KeysUnavailable(Exception):
-    """The key set has never been fetched, and cannot be now."""
+    """The key set has never been fetched and cannot be fetched now."""
 
 
 class _KeySet(msgspec.Struct):
@@ -34,23 +34,23 @@ class _Key(msgspec.Struct):
     use: str = ""
     alg: str = ""
     d: object = None
-    """Of a private key, which has no place in a published set."""
+    """Present only in a private key, which does not belong in a published set."""
 
 
 class IssuerKeys:
-    """Keeps the last key set. It is fetched again after a while, and where a key id is not in it.
+    """The issuer's last key set. It is fetched again when it is old, or when a key id is missing.
 
-    A set that cannot be fetched anew stays in use: an issuer that is away for a while locks nobody out.
+    If a fetch fails, the old set stays in use, so that an outage of the issuer locks no user out.
     """
 
     def __init__(
         self, http: httpx.AsyncClient, url: str, *, now: Callable[[], float] = time.monotonic
     ) -> None:
-        """Fetch nothing yet.
+        """Remember the address; fetch nothing yet.
 
         Args:
-            http: A client that somebody else closes.
-            url: Of the key set.
+            http: The client to fetch with; the caller closes it.
+            url: The URL of the key set.
             now: A clock, in seconds.
         """
         self._http = http
@@ -62,16 +62,18 @@ class IssuerKeys:
         self._lock = asyncio.Lock()
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
-        """The key of this id; None: the issuer has none.
+        """Find the key with this id; None if the issuer has no such key.
 
         Raises:
-            KeysUnavailable: It cannot be told.
+            KeysUnavailable: No key set has ever been fetched.
         """
         is_known = key_id in self._keys
-        # A key that is known serves on while another request fetches the set anew.
+        # A known key stays in use while another request fetches the set again.
         if not is_known or (self._is_old() and not self._lock.locked()):
             async with self._lock:
-                if self._is_due(key_id):  # still, after waiting for another request's fetch
+                if self._is_due(
+                    key_id
+                ):  # checked again, because another request may have fetched the set meanwhile
                     await self._refresh()
         if self._fetched_at == float("-inf"):
             raise KeysUnavailable
@@ -91,7 +93,7 @@ class IssuerKeys:
                 self._keys = _public_keys(await self._fetch())
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
             # The URL may hold a credential.
-            _log.warning("the issuer's keys cannot be fetched", reason=type(error).__name__)
+            _log.warning("issuer keys not fetched", reason=type(error).__name__)
         else:
             self._fetched_at = self._now()
 
@@ -107,14 +109,14 @@ class IssuerKeys:
 
 
 def _public_keys(body: bytes) -> dict[str, jwt.PyJWK]:
-    """The keys that can check signatures; a symmetric one would let everybody sign who can read it."""
+    """Select the keys that check signatures, except symmetric ones: their readers could sign with them."""
     found: dict[str, jwt.PyJWK] = {}
     for each in msgspec.json.decode(body, type=_KeySet).keys[:_MAX_KEYS]:
         try:
             key = msgspec.convert(each, _Key)
             if key.kty in _PUBLIC_KEY_TYPES and key.use != "enc" and key.d is None:
                 found[key.kid] = jwt.PyJWK(each)
-        # One entry that is no key for here, whatever its shape, takes no other with it.
+        # An entry that is not a usable key must not make the other keys unusable.
         except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError):
             continue
     if not found:

@@ -1,4 +1,4 @@
-"""Bearer JWTs (RFC 7519): who has signed them, for whom, and until when."""
+"""Bearer JWTs (RFC 7519): checks of the signature, the claims and the lifetime."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -18,19 +18,19 @@ class _Keys(Protocol):
     """Pinned: a token does not choose how it is checked (RFC 8725, 3.1)."""
 
     async def key_for(self, header: dict[str, Any]) -> Any:
-        """What a token with this header is checked with; None: nothing."""
+        """Find the key to check a token with this header; None if there is none."""
 
 
 class SharedSecret:
-    """One secret, which the issuer and the service share."""
+    """A secret that the issuer and the service share."""
 
     algorithms: Sequence[str] = ("HS256",)
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
 
-    async def key_for(self, header: dict[str, Any]) -> Any:  # noqa: ARG002 - there is but one
-        """The secret."""
+    async def key_for(self, header: dict[str, Any]) -> Any:  # noqa: ARG002 - there is only one
+        """Return the secret."""
         return self._secret
 
 
@@ -46,31 +46,31 @@ class PublicKeys:
         self._keys = keys
 
     async def key_for(self, header: dict[str, Any]) -> Any:
-        """The one that the header names."""
+        """Find the key that the header names."""
         key_id = header.get("kid")
         return await self._keys.find(key_id) if isinstance(key_id, str) else None
 
 
 class TokenVerifier:
-    """Tells whose token it is."""
+    """The check of bearer tokens."""
 
     def __init__(self, keys: _Keys, *, audience: str | None, issuer: str | None) -> None:
         """Check tokens with these keys.
 
         Args:
-            keys: Where they come from.
-            audience: That a token has to be for; None: whichever.
-            issuer: That it has to be from; None: whichever.
+            keys: The source of the keys.
+            audience: The required `aud` claim; None: any.
+            issuer: The required `iss` claim; None: any.
         """
         self._keys = keys
         self._audience = audience
         self._issuer = issuer
 
     async def find(self, token: str) -> Caller | None:
-        """The user that the token is for; None: it is not valid.
+        """Find the caller that the token names; None if the token is not valid.
 
         Raises:
-            KeysUnavailable: It cannot be told now.
+            KeysUnavailable: The issuer's keys have never been fetched.
         """
         if len(token) > _MAX_TOKEN_CHARS:
             return None
@@ -90,7 +90,7 @@ class TokenVerifier:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["sub"], "verify_aud": self._audience is not None},
             )
-        # PyJWT lets through what its parsers raise on hostile headers and keys.
+        # On hostile headers and keys, PyJWT does not catch the errors of its parsers.
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             return None
         return Caller(claims["sub"], claims["sub"], scope="user") if is_name(claims["sub"]) else None

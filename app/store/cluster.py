@@ -1,4 +1,4 @@
-"""A Redis Cluster, spoken to as patiently as a single server is."""
+"""A client of a Redis Cluster, with the same time limits as the client of a single server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,38 +13,41 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 _NODE_ERRORS = (RedisConnectionError, RedisTimeoutError, ClusterDownError)
 _COMMAND_SECONDS = 3.0
 _SPARE_CONNECTIONS = 10
-"""To each node: for the layout of the cluster, and the channel on which this process is told of its turns."""
+"""More connections to each node: for the layout of the cluster, and for the mailbox of this process."""
 
 
 class ClusterClient(RedisCluster):
-    """Waits for a connection where redis-py's own client raises, and learns from pipelines of lost nodes."""
+    """A client that waits for a free connection and that learns from pipelines which nodes are lost.
+
+    redis-py's own client raises if no connection is free, and ignores lost nodes in pipelines.
+    """
 
     def __init__(
         self, hosts: list[tuple[str, int]], *, max_connections: int, pool_timeout: float, **options: Any
     ) -> None:
-        """Connect to nothing yet.
+        """Remember the addresses; connect to none yet.
 
         Args:
-            hosts: Some of the nodes.
-            max_connections: To each node.
-            pool_timeout: For how many seconds a command waits for one of them.
-            options: Of redis-py's client.
+            hosts: Addresses of some of the nodes.
+            max_connections: The limit of connections to each node.
+            pool_timeout: How many seconds a command waits for a free connection.
+            options: Options of redis-py's client.
         """
         super().__init__(
             startup_nodes=[ClusterNode(host, port) for host, port in hosts],
             max_connections=max_connections + _SPARE_CONNECTIONS,
-            # redis-py closes every connection at each fifth key that has moved.
+            # By default, redis-py closes every connection after five keys have moved.
             reinitialize_steps=0,
             **options,
         )
         self._named = dict(self.nodes_manager.startup_nodes)
         self._pool_timeout = pool_timeout
-        # Two, as a pipeline sends what has moved to another node once more, by single commands.
+        # Two, because a pipeline repeats the commands for moved keys one by one while it holds its own place.
         self._commands = asyncio.Semaphore(max_connections // 2)
         self._pipelines = asyncio.Semaphore(max_connections // 2)
 
     async def __aenter__(self) -> Self:
-        """Connect to nothing yet: a cluster that is away keeps no process from starting."""
+        """Do not connect yet: the process must start even if the cluster is unreachable."""
         return self
 
     async def initialize(
@@ -52,13 +55,13 @@ class ClusterClient(RedisCluster):
         additional_startup_nodes_info: list[tuple[str, int]] | None = None,
         last_failed_node_name: str | None = None,
     ) -> Self:
-        """Learn the layout of the cluster, where it is not known."""
+        """Learn the layout of the cluster, unless it is known."""
         await super().initialize(additional_startup_nodes_info, last_failed_node_name)
         self._keep_named_nodes()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close all connections, also those that are left from before a node was gone."""
+        """Close all connections, including those to nodes that have left the cluster."""
         await self.aclose()
         for nodes in ("nodes_cache", "startup_nodes"):
             await self.nodes_manager.aclose(nodes)
@@ -69,21 +72,21 @@ class ClusterClient(RedisCluster):
             return await super().execute_command(*args, **options)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:  # noqa: ARG002 - redis-py's
-        """Gather commands that go out together, to each node those that are its own."""
+        """Open a pipeline, which sends to each node the commands for its keys."""
         return _Pipeline(self, transaction)  # type: ignore[abstract]  # redis-py has an attribute for a property
 
     def pipelining(self) -> AbstractAsyncContextManager[None]:
-        """One of the places of pipelines."""
+        """Wait for a place among the running pipelines, and hold it while the context is open."""
         return self._sending(self._pipelines)
 
     async def look_around(self) -> None:
-        """Learn which nodes there are now, if one of them answers."""
+        """Learn the present nodes, if one of them answers."""
         with suppress(RedisClusterException):
             await self.nodes_manager.initialize()
             self._keep_named_nodes()
 
     def _keep_named_nodes(self) -> None:
-        # redis-py forgets them for those that it has found, which may all get other addresses.
+        # redis-py replaces them by the nodes that it has found, and those may all get new addresses.
         self.nodes_manager.startup_nodes = self._named | self.nodes_manager.startup_nodes
 
     @asynccontextmanager
@@ -94,13 +97,13 @@ class ClusterClient(RedisCluster):
         except TimeoutError:
             raise RedisTimeoutError("no connection was free in time") from None
         try:
-            # redis-py looks for a node that answers, one after the other.
+            # redis-py tries one node after the other until one answers.
             async with asyncio.timeout(_COMMAND_SECONDS):
                 yield
         except TimeoutError:
             raise RedisTimeoutError("no node answered in time") from None
         except AttributeError as error:
-            # Where a node is down redis-py closes all connections, also those that others just open.
+            # If a node is down, redis-py closes all connections, even those that other tasks are opening.
             raise RedisConnectionError("closed while it was opened") from error
         finally:
             places.release()
@@ -113,7 +116,7 @@ class _Pipeline(ClusterPipeline):
         async with self.cluster_client.pipelining():
             answers = await super().execute(raise_on_error=False, allow_redirections=allow_redirections)
             errors = [answer for answer in answers if isinstance(answer, Exception)]
-            # redis-py itself takes no notice of those that it does not raise.
+            # redis-py ignores the errors that it does not raise.
             if any(isinstance(error, _NODE_ERRORS) for error in errors):
                 await self.cluster_client.look_around()
         if errors and raise_on_error:

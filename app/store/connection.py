@@ -1,4 +1,4 @@
-"""The process's connections to Redis: to one server, to the one that sentinels name, or to a cluster."""
+"""The process's connections to Redis: to one server, to a master behind sentinels, or to a cluster."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,13 +26,14 @@ _BATCHES = {"socket_timeout": None, "max_connections": 2}
 
 @asynccontextmanager
 async def open_redis(url: str) -> AsyncIterator[RedisClient]:
-    """A client whose every command ends within about three seconds, whatever a server does.
+    """Open a client whose commands each end within about three seconds, whatever the server does.
 
-    redis-py's defaults stall for most of a minute on a frozen server, and its default pool raises where
-    this one waits. The one retry may repeat a command whose reply was lost: only idempotent ones are sent.
+    With redis-py's defaults a frozen server blocks a command for most of a minute, and a full pool raises
+    instead of waiting. The one retry may repeat a command whose reply was lost, so all commands must be
+    idempotent.
 
     Raises:
-        ValueError: It is no URL of Redis.
+        ValueError: The URL is not one of Redis.
     """
     redis = parse_redis_url(url)
     options = {"max_connections": _MAX_CONNECTIONS, "retry": _retry(), **_TIMEOUTS, **redis.options}
@@ -43,7 +44,7 @@ async def open_redis(url: str) -> AsyncIterator[RedisClient]:
             async with BatchingRedis(pool, batches=batches) as client:
                 yield client
         case "sentinel":
-            # The next sentinel is asked soon enough without a retry.
+            # No retry: asking the next sentinel is faster.
             patience = {"retry": Retry(NoBackoff(), 0), **_TIMEOUTS}
             async with Sentinel(  # type: ignore[no-untyped-call]
                 redis.hosts, sentinel_kwargs={**patience, **redis.sentinel_options}

@@ -1,4 +1,4 @@
-"""The scripts of `scripts/*.lua`: what Redis does in one step."""
+"""The scripts in `scripts/*.lua`, which Redis executes atomically."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -20,7 +20,7 @@ class Call(NamedTuple):
 
 
 class Script:
-    """A script, sent by its digest and, where the server does not know it, as a whole."""
+    """A script, sent as its digest; if the server does not know it, its text is sent."""
 
     def __init__(self, redis: RedisClient, name: str) -> None:
         self._redis = redis
@@ -29,24 +29,24 @@ class Script:
         )
 
     async def __call__(self, *, keys: Sequence[str], args: Sequence[Argument]) -> Any:
-        """Run it.
+        """Run the script.
 
         Raises:
-            RedisError: It was refused, or the way to Redis failed.
+            RedisError: Redis refused the call or cannot be reached.
         """
         return await self._script(keys=keys, args=args)
 
     async def call_all(self, calls: Sequence[Call], *, may_fail: bool = False) -> list[Any]:
-        """Run it many times over in one round trip.
+        """Run the script once for each call, in one round trip.
 
-        redis-py's own way asks the server first, each time, whether it knows the script.
+        redis-py would ask the server each time whether it knows the script.
 
         Args:
-            calls: What with.
-            may_fail: Whether a call that is refused has its error for an answer, rather than raise it.
+            calls: The keys and arguments of each call.
+            may_fail: Return the error of a refused call as its answer instead of raising it.
 
         Raises:
-            RedisError: A call was refused, or the way to Redis failed.
+            RedisError: Redis refused a call or cannot be reached.
         """
         answers = await self._send(calls)
         if any(isinstance(answer, NoScriptError) for answer in answers):
@@ -60,6 +60,6 @@ class Script:
     async def _send(self, calls: Sequence[Call]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for call in calls:
-                # Not `evalsha`, which pipelines of a cluster do not have.
+                # Not `evalsha`, because pipelines of a cluster do not support it.
                 pipeline.execute_command("EVALSHA", self._script.sha, len(call.keys), *call.keys, *call.args)
             return await pipeline.execute(raise_on_error=False)

@@ -1,4 +1,4 @@
-"""The server that sentinels call the master, and no other."""
+"""Connections to the server that the sentinels call the master."""
 
 import asyncio
 import math
@@ -16,27 +16,27 @@ _AFTER_SILENCE_SECONDS = 5.0
 
 
 class MasterPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Waits for a connection where all are taken, and has none to a master that has been replaced.
+    """A pool that waits for a free connection and drops those to a master that has been replaced.
 
-    Such a server goes on taking writes for some seconds, and they are gone when it learns what it is.
+    A replaced master accepts writes for some seconds more, and loses them when it becomes a replica.
     """
 
     def __init__(self, name: str, sentinel: Sentinel, **options: Any) -> None:
-        """Connect to nothing yet.
+        """Remember the sentinels; connect to no server yet.
 
         Args:
-            name: The master's.
-            sentinel: Asks the sentinels; somebody else closes it.
-            options: Of redis-py's blocking pool.
+            name: The name of the master.
+            sentinel: The client of the sentinels; the caller closes it.
+            options: Options of redis-py's blocking pool.
         """
         super().__init__(name, sentinel, **options)  # type: ignore[no-untyped-call]
         self._ask_at = -math.inf
 
     async def get_master_address(self) -> tuple[str, int]:
-        """Ask the sentinels.
+        """Ask the sentinels for the master.
 
         Raises:
-            RedisConnectionError, RedisTimeoutError: None of them knows, or answers in time.
+            RedisConnectionError, RedisTimeoutError: No sentinel knows it, or none answers in time.
         """
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
@@ -46,10 +46,10 @@ class MasterPool(SentinelConnectionPool, BlockingConnectionPool):
         return address
 
     async def ensure_connection(self, connection: Any) -> None:
-        """See that it is one to the master."""
+        """Reconnect a connection that does not lead to the present master."""
         now = asyncio.get_running_loop().time()
         if now >= self._ask_at:
-            # While no sentinel answers, what is known is good enough.
+            # While no sentinel answers, the last known master stays in use.
             self._ask_at = now + _AFTER_SILENCE_SECONDS
             with suppress(RedisConnectionError, RedisTimeoutError):
                 await self.get_master_address()
