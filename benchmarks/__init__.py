@@ -1,1 +1,1 @@
-"""What the service costs, beside nginx, the plain recipe and LiteLLM proxy: `make bench`."""
+"""The costs of the service beside nginx, the plain recipe and LiteLLM proxy: `make bench`."""

@@ -1,4 +1,4 @@
-"""What the fake backend answers: ready bytes, as an OpenAI-compatible server writes them."""
+"""Answers of the fake backend: ready bytes, as an OpenAI-compatible server writes them."""
 
 import json
 from functools import cache
@@ -21,7 +21,7 @@ HEAD = (
 
 
 def _event(data: bytes) -> bytes:
-    """One event, as one chunk of HTTP's transfer coding."""
+    """Encode one event as one chunk of HTTP's transfer coding."""
     event = b"data: %b\n\n" % data
     return b"%x\r\n%b\r\n" % (len(event), event)
 
@@ -50,18 +50,18 @@ _TOKENS = tuple(_completion_chunk({"content": word}) for word in _WORDS)
 
 
 def token(n: int) -> bytes:
-    """The n-th token; what it says does not matter, but it is not always the same."""
+    """Return the n-th token. The text does not matter, but it varies."""
     return _TOKENS[n * 7 % len(_TOKENS)]
 
 
 def stamped_token(nanoseconds: int) -> bytes:
-    """A token that says when it was sent."""
+    """Return a token that carries the time when it was sent."""
     return _completion_chunk({"content": f"{nanoseconds:020}"})
 
 
 @cache
 def ending(tokens: int) -> bytes:
-    """What comes after the last token: the finish reason, the usage, `[DONE]`."""
+    """Return the events after the last token: the finish reason, the usage, `[DONE]`."""
     usage = {
         "id": _ID,
         "object": "chat.completion.chunk",
@@ -81,7 +81,7 @@ def ending(tokens: int) -> bytes:
 
 
 def models() -> bytes:
-    """The answer to `GET /v1/models`. The context has room for a long history."""
+    """Return the answer to `GET /v1/models`, with a context window for a long history."""
     body = json.dumps(
         {"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 131072}]}
     ).encode()

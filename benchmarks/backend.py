@@ -22,7 +22,7 @@ _BLANK_LINE = b"\r\n\r\n"
 
 
 class Answer:
-    """An answer on its way, a token at a time."""
+    """An answer that is being sent, one token at a time."""
 
     __slots__ = ("_connection", "_question", "_sent")
 
@@ -33,16 +33,16 @@ class Answer:
 
     @property
     def interval_ticks(self) -> int:
-        """Between two tokens; 0: none."""
+        """The number of ticks between two tokens; 0: no pause."""
         return _TICKS_A_SECOND // self._question.rate if self._question.rate else 0
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is nothing more to send, or nobody to send it to."""
+        """Whether everything has been sent, or the client has gone."""
         return self._connection.is_closed or self._sent == self._question.tokens
 
     def when_taken(self, resume: Callable[[], None]) -> bool:
-        """Whether the reader takes less than has been written; then `resume` is called once it has."""
+        """Whether the reader is behind the writer; if so, `resume` is called when it has caught up."""
         return self._connection.when_taken(resume)
 
     def begin(self) -> None:
@@ -62,9 +62,9 @@ class Answer:
 
 
 class Pace:
-    """One timer for all paced answers: a wheel of ticks, on which each stands where its next token is due.
+    """One timer for all paced answers: a wheel of ticks, where each answer waits at its next token's tick.
 
-    They stand where their beginnings put them, so they are spread as real ones are.
+    Answers keep the tick at which they began, so they are spread as real ones are.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Pace:
         self._wheel[(self._tick + answer.interval_ticks) % len(self._wheel)].append(answer)
 
     async def run(self) -> None:
-        """Turn the wheel; a tick that is late is made up for."""
+        """Turn the wheel, and make up for ticks that are late."""
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             due = int((time.monotonic() - self._started) / _TICK_SECONDS)
@@ -95,7 +95,7 @@ class Pace:
 
 
 class Burst:
-    """All answers without a pace, in turn, each token a write of its own."""
+    """The answers without a pace: each in turn sends one token in a write of its own."""
 
     def __init__(self) -> None:
         self._answers: deque[Answer] = deque()
@@ -109,7 +109,7 @@ class Burst:
             asyncio.get_running_loop().call_soon(self._advance_all)
 
     def _advance_all(self) -> None:
-        # Readers may share this core, and would find many tokens at once that were written one by one.
+        # Readers may share this core. Without this pause they would find many tokens in one read.
         os.sched_yield()
         for _ in range(len(self._answers)):
             answer = self._answers.popleft()
@@ -123,7 +123,7 @@ class Burst:
 
 
 class Connection(asyncio.Protocol):
-    """Takes one request after the other."""
+    """A connection that serves one request after the other."""
 
     def __init__(self, pace: Pace, burst: Burst) -> None:
         self._pace = pace
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_closed(self) -> bool:
-        """Whether nobody is there any more."""
+        """Whether the client has gone."""
         return self._transport is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -154,13 +154,13 @@ class Connection(asyncio.Protocol):
             resume()
 
     def when_taken(self, resume: Callable[[], None]) -> bool:
-        """Whether what was written still waits; then `resume` is called once it does not."""
+        """Whether written bytes are still waiting; if so, `resume` is called when they are sent."""
         if self._is_paused:
             self._resume = resume
         return self._is_paused
 
     def write(self, data: bytes) -> None:
-        """Send, where somebody is there."""
+        """Send, unless the client has gone."""
         if self._transport is not None:
             self._transport.write(data)
 

@@ -1,11 +1,11 @@
-"""How much is measured: enough to tell, or a look."""
+"""The effort of a run: full for figures, or quick for a look."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 Values = Mapping[str, float]
-"""What one measurement found, by name and unit."""
+"""The values of one measurement, by name and unit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,19 +15,19 @@ class Effort:
     name: str
     rounds: int
     burst_seconds: float
-    """For how long bursts of answers are asked for."""
+    """How long bursts of answers are requested."""
     arrival_seconds: float
-    """For how long new streams come, and how long requests a second are counted."""
+    """How long new streams arrive, and how long requests a second are counted."""
     open_streams: int
     resumes: int
     starts: int
     hold_seconds: float = 0
-    """For how long a load is repeated on one process, so that it can be profiled."""
+    """How long a load is repeated on one process, so that the process can be profiled."""
 
     async def hold(self, pid: int, measure: Callable[[], Awaitable[Values]]) -> Values:
-        """Measure once, or again and again; the last result counts."""
+        """Measure once, or repeatedly while the process is profiled; the last result counts."""
         if self.hold_seconds:
-            print(f"pid {pid}, for {self.hold_seconds:g} s", flush=True)  # noqa: T201 - for who profiles it
+            print(f"pid {pid}, for {self.hold_seconds:g} s", flush=True)  # noqa: T201 - for the person who profiles it
         began = time.monotonic()
         result = await measure()
         while time.monotonic() - began < self.hold_seconds:

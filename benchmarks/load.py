@@ -1,4 +1,4 @@
-"""The load: requests over raw connections, and what comes back, counted."""
+"""The load: requests over raw connections, and counts of the responses."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ _OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens on this machine."""
+    """The address of a server on this machine."""
 
     port: int
     host: str = "127.0.0.1"
@@ -27,30 +27,30 @@ class Address:
 
 @dataclass(slots=True)
 class Received:
-    """What came of one request. Times are nanoseconds of the monotonic clock, which all processes share."""
+    """The result of one request. Times are nanoseconds of the monotonic clock, which all processes share."""
 
     asked_at: int = 0
     first_at: int = 0
-    """When the first byte of the body came."""
+    """The time when the first byte of the body arrived."""
     tokens: int = 0
     size: int = 0
-    """Bytes of the body, without HTTP's framing."""
+    """The number of bytes of the body, without HTTP's framing."""
     status: int = 0
     turn_id: str = ""
     is_whole: bool = False
     last: bytes = b""
-    """The last piece of the body: where something went wrong, it says what."""
+    """The last piece of the body: if something went wrong, it says what."""
     arrivals: list[tuple[int, int]] = field(default_factory=list)
-    """Of stamped tokens: when each was sent, and when it came."""
+    """The times when each stamped token was sent and when it arrived."""
 
 
 class Stream(asyncio.Protocol):
-    """One connection that asks once and reads to the end."""
+    """A connection that sends one request and reads to the end."""
 
     def __init__(self, request: bytes, *, is_stamped: bool) -> None:
         self.received = Received()
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done with the first byte of the body, or with the end."""
+        """Completes with the first byte of the body, or with the end."""
         self.ended: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
         self._request = request
         self._is_stamped = is_stamped
@@ -70,12 +70,12 @@ class Stream(asyncio.Protocol):
         self._end()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header."""
+        """Handle one header."""
         if name.lower() == b"x-turn-id":
             self.received.turn_id = value.decode()
 
     def on_body(self, body: bytes) -> None:
-        """Count what came. A piece may end in the middle of an event."""
+        """Count the bytes that arrived. A piece may end in the middle of an event."""
         now = time.monotonic_ns()
         received = self.received
         if not received.first_at:
@@ -98,12 +98,12 @@ class Stream(asyncio.Protocol):
         received.is_whole = received.is_whole or _DONE in piece
 
     def on_message_complete(self) -> None:
-        """Close: a stream has a connection of its own, as a browser's has."""
+        """Close the connection: each stream has one of its own, as in a browser."""
         self.close()
         self._end()
 
     def close(self) -> None:
-        """Go away."""
+        """Disconnect."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -114,11 +114,11 @@ class Stream(asyncio.Protocol):
 
 
 class LoadError(Exception):
-    """What came back is not what was asked for."""
+    """A response is not the one that was requested."""
 
 
 async def open_stream(address: Address, request: bytes, *, is_stamped: bool = False) -> Stream:
-    """Connect and ask."""
+    """Connect and send the request."""
     _, stream = await asyncio.get_running_loop().create_connection(
         lambda: Stream(request, is_stamped=is_stamped), address.host, address.port
     )
@@ -128,7 +128,7 @@ async def open_stream(address: Address, request: bytes, *, is_stamped: bool = Fa
 async def ask_all(
     address: Address, requests: Iterable[bytes], *, interval_seconds: float, is_stamped: bool = False
 ) -> list[Stream]:
-    """Ask one after the other without waiting for answers: an open loop."""
+    """Send requests without waiting for answers: an open loop."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     streams = []
@@ -140,10 +140,10 @@ async def ask_all(
 
 
 async def wait_for_all(streams: Iterable[Stream], *, seconds: float) -> list[Received]:
-    """Wait for the ends.
+    """Wait until all answers have ended.
 
     Raises:
-        LoadError: They take longer than `seconds`.
+        LoadError: The answers take longer than `seconds`.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -153,20 +153,20 @@ async def wait_for_all(streams: Iterable[Stream], *, seconds: float) -> list[Rec
 
 
 def spoilt(answers: Iterable[Received], *, tokens: int) -> list[Received]:
-    """Those that are not whole."""
+    """Select the answers that are not complete."""
     return [each for each in answers if not each.is_whole or each.tokens < tokens or each.status != _OK]
 
 
 async def read_all(streams: Iterable[Stream], *, tokens: int, seconds: float) -> list[Received]:
-    """Wait for the ends, and see that every answer is whole.
+    """Wait until all answers have ended, and check that each is complete.
 
     Raises:
-        LoadError: One is not, or they take longer than `seconds`.
+        LoadError: An answer is not complete, or they take longer than `seconds`.
     """
     answers = await wait_for_all(streams, seconds=seconds)
     if bad := spoilt(answers, tokens=tokens):
         raise LoadError(
-            f"{len(bad)} of {len(answers)} answers are not whole; one has status {bad[0].status}, "
+            f"{len(bad)} of {len(answers)} answers are incomplete; one has status {bad[0].status}, "
             f"{bad[0].tokens} tokens and ends with {bad[0].last[-300:]!r}"
         )
     return answers

@@ -1,4 +1,4 @@
-"""The machine: its cores, and what a process takes of them and of the memory. Linux alone has all this."""
+"""The machine: its cores, and the CPU and memory that a process uses. Works only on Linux."""
 
 import os
 import platform
@@ -12,38 +12,38 @@ _PROC = Path("/proc")
 
 
 class Cores(NamedTuple):
-    """Which cores who runs on."""
+    """The cores of the server under test and those of the load."""
 
     server: frozenset[int]
     load: frozenset[int]
 
 
 def split_cores() -> Cores:
-    """One core for the server under test, the others for what it talks to."""
+    """Give one core to the server under test, and the others to its backend, store and clients."""
     first, *others = sorted(os.sched_getaffinity(0))
     return Cores(frozenset({first}), frozenset(others or {first}))
 
 
 def raise_descriptor_limit() -> int:
-    """Allow as many open files as the machine does, here and in what is started from here."""
+    """Allow as many open files as the machine does, in this process and in its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its children so far, to the nanosecond."""
+    """Return the CPU time that a process and its children have used, in nanoseconds."""
     return sum(time.clock_gettime(_cpu_clock(each)) for each in _family(pid))
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process and its children."""
+    """Return the resident memory of a process and its children."""
     pages = sum(int((_PROC / str(each) / "statm").read_text().split()[1]) for each in _family(pid))
     return pages * resource.getpagesize()
 
 
 def describe() -> dict[str, str]:
-    """What a reader of the numbers wants to know of the machine."""
+    """Describe the machine for a reader of the numbers."""
     return {
         "cpu": _cpu_name(),
         "cores": str(os.cpu_count()),
@@ -54,7 +54,7 @@ def describe() -> dict[str, str]:
 
 
 def _cpu_clock(pid: int) -> int:
-    # As clock_getcpuclockid(3) makes it: what /proc shows of utime and stime is rounded to 10 ms.
+    # As clock_getcpuclockid(3) does it: the utime and stime in /proc are rounded to 10 ms.
     return (~pid << 3) | 2
 
 

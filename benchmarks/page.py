@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md, its plot and the numbers as JSON."""
+"""The writer of docs/benchmarks.md, its plot and its numbers as JSON."""
 
 import json
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ _TEMPLATE = Template((ROOT / "benchmarks" / "page.md").read_text(encoding="utf-8
 
 
 def write_page(results: Results, effort: Effort) -> None:
-    """Replace what stands in docs/."""
+    """Replace the files in docs/."""
     day = datetime.now(UTC).date().isoformat()
     machine = describe()
     numbers = {

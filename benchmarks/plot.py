@@ -1,4 +1,4 @@
-"""A bar chart as SVG, by hand: two numbers a bar need no library."""
+"""A bar chart as SVG, written by hand: two numbers for each bar need no library."""
 
 from collections.abc import Mapping
 from html import escape
@@ -15,10 +15,10 @@ _OURS = "#2f6fde"
 
 
 def bars(charts: Mapping[str, Mapping[str, float]], *, ours: str) -> str:
-    """One chart below the other, each from zero, with the values in figures.
+    """Draw charts below each other, each from zero, with the values in figures.
 
     Args:
-        charts: To a title the values by label.
+        charts: The values of each chart, by title and label.
         ours: The label that stands out.
     """
     parts = []
@@ -40,7 +40,7 @@ def bars(charts: Mapping[str, Mapping[str, float]], *, ours: str) -> str:
 
 
 def figure(value: float) -> str:
-    """Three digits, or a whole number with separators."""
+    """Format a number with three digits, or as a whole number with separators."""
     return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.3g}"
 
 

@@ -17,18 +17,18 @@ _LOG_CHARACTERS = 2000
 
 
 class StartError(Exception):
-    """Something does not start."""
+    """A process does not start."""
 
 
 def free_port() -> int:
-    """One on which nothing listens."""
+    """Find a port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
 def environment(**variables: object) -> dict[str, str]:
-    """Nothing of this shell but where programs are: what a developer has set there must not count."""
+    """Make an environment that has only the shell's PATH: variables of the developer must not count."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
@@ -40,7 +40,7 @@ def environment(**variables: object) -> dict[str, str]:
 async def running(
     command: Sequence[str], *, cores: Collection[int], env: Mapping[str, str], folder: Path, log: str
 ) -> AsyncIterator[Process]:
-    """Run a command in a folder, where it writes its log, and end it at the end."""
+    """Run a command in the folder that gets its log, and end it with the context."""
     with (folder / log).open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *("taskset", "--cpu-list", ",".join(map(str, sorted(cores)))),
@@ -64,10 +64,10 @@ async def running(
 
 
 async def until_it_listens(process: Process, port: int, log: Path) -> None:
-    """Wait for a started server.
+    """Wait until a started server listens.
 
     Raises:
-        StartError: It ended, or takes too long.
+        StartError: The process ended, or takes too long.
     """
     try:
         async with asyncio.timeout(_START_SECONDS):

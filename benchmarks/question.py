@@ -1,4 +1,4 @@
-"""What is asked: the question's text tells the fake backend how to answer, through every proxy."""
+"""The question. Its text tells the fake backend how to answer, through every proxy."""
 
 import re
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ MARK = b"tokens="
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """An answer of `tokens` tokens."""
+    """A request for an answer of `tokens` tokens."""
 
     tokens: int
     rate: int = 0
-    """Tokens a second; 0: as fast as the backend can."""
+    """Tokens per second; 0: as fast as the backend can."""
     stamped: bool = False
-    """Whether each token says when it was sent."""
+    """Whether each token carries the time when it was sent."""
 
     @property
     def text(self) -> str:
-        """To be sent as the user's message."""
+        """The user's message that carries this question."""
         return f"{_FILLER}tokens={self.tokens} rate={self.rate} stamped={self.stamped:d}"
 
     @classmethod
     def parse(cls, body: bytes) -> "Question":
         """Find the question in the body of a request; the last message counts."""
         found = _PATTERN.match(body, body.rfind(MARK))
-        assert found is not None  # the benchmarks alone ask this backend
+        assert found is not None  # only the benchmarks send requests to this backend
         tokens, rate, stamped = (int(group) for group in found.groups())
         return cls(tokens, rate, bool(stamped))

@@ -1,4 +1,4 @@
-"""The results as tables, for a terminal and for a page alike."""
+"""The results as tables, for a terminal or for a page."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -14,7 +14,7 @@ _REFERENCE = "nginx"
 
 
 def results_table(results: Results) -> str:
-    """The medians, and in brackets how many times nginx's they are."""
+    """Make a table of the medians, with the ratio to nginx's in brackets."""
     rows = [["", *(peer.title for peer in PEERS.values())], ["---", *("---:" for _ in PEERS)]]
     for measure in MEASURES.values():
         by_peer = {peer: results.medians(measure.name, peer) for peer in PEERS}
@@ -27,14 +27,14 @@ def results_table(results: Results) -> str:
 
 
 def redis_commands(results: Results) -> str:
-    """What the service asks of Redis in a turn, the most frequent first."""
+    """Make a table of the Redis commands in a turn, the most frequent first."""
     found = results.medians("redis", "service")
     calls = {name.removesuffix(PER_TURN): n for name, n in found.items() if name.endswith(PER_TURN)}
     return ", ".join(f"{name.upper()} {figure(n)}" for name, n in calls.items())
 
 
 def targets_table(results: Results) -> str:
-    """Every target, with what was found."""
+    """Make a table of every target with its result."""
     rows = [["target", "found", ""], ["---", "---:", "---"]]
     rows += [[verdict.target, verdict.found, verdict.mark] for verdict in verdicts(results)]
     return "\n".join(_aligned(rows))

@@ -1,4 +1,4 @@
-"""Runs the chosen measurements on the chosen peers, in turn and several times over."""
+"""The run of the chosen measurements on the chosen peers, in several rounds."""
 
 import gc
 import statistics
@@ -18,13 +18,13 @@ from benchmarks.stage import Stage, set_stage
 
 @dataclass
 class Results:
-    """All that was found: by measurement and peer, one for each round."""
+    """All results, by measurement and peer, one for each round."""
 
     values: dict[tuple[str, str], list[Values]] = field(default_factory=lambda: defaultdict(list))
     failures: list[str] = field(default_factory=list)
 
     def medians(self, measure: str, peer: str) -> Values:
-        """Over the rounds; empty where there is nothing."""
+        """Return the medians over the rounds; empty if nothing was measured."""
         rounds = self.values.get((measure, peer), [])
         return {
             name: statistics.median(each.get(name, 0) for each in rounds)
@@ -35,18 +35,18 @@ class Results:
 async def run(
     measures: Sequence[Measure], peers: Sequence[Peer], effort: Effort, *, cores: Cores, box_seconds: float
 ) -> Results:
-    """Measure, and say how far it is.
+    """Measure, and report the progress.
 
     Args:
-        measures: What.
-        peers: Whom; each measurement takes those that it applies to.
-        effort: How much.
-        cores: Who runs where.
-        box_seconds: After which no measurement begins any more.
+        measures: The measurements.
+        peers: The peers; each measurement uses those that it applies to.
+        effort: The effort of each measurement.
+        cores: The cores of the server and of the load.
+        box_seconds: The time after which no further measurement begins.
     """
     results = Results()
     began = time.monotonic()
-    # A pause of the collector would be seen as a late token.
+    # A pause of the garbage collector would look like a late token.
     gc.freeze()
     gc.disable()
     async with set_stage(cores) as stage:
@@ -79,5 +79,5 @@ async def _measure(measure: Measure, peer: Peer, effort: Effort, stage: Stage, r
 
 
 def say(text: str) -> None:
-    """Tell the person who waits."""
+    """Print a line for the person who waits."""
     print(text, flush=True)  # noqa: T201 - for the person who waits

@@ -1,4 +1,4 @@
-"""What every measurement needs around the server under test: the fake backend and a store."""
+"""The environment of the server under test: the fake backend and a store."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -15,22 +15,22 @@ from benchmarks.process import StartError, environment, free_port, running, unti
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a server under test can be started."""
+    """An environment in which a server under test can be started."""
 
     folder: Path
-    """For configuration and logs."""
+    """The folder for configuration and logs."""
     cores: Cores
     backend: Address
     store: Address
 
     @property
     def backend_url(self) -> str:
-        """As OpenAI-compatible clients want it."""
+        """The backend's base URL, as OpenAI-compatible clients expect it."""
         return f"http://{self.backend.host}:{self.backend.port}/v1"
 
     @property
     def store_url(self) -> str:
-        """As redis-py wants it."""
+        """The store's URL, as redis-py expects it."""
         return f"redis://{self.store.host}:{self.store.port}/0"
 
 
@@ -52,7 +52,7 @@ async def set_stage(cores: Cores) -> AsyncIterator[Stage]:
                 log="backend.log",
             ) as backend_process,
             running(
-                # As the service embeds it.
+                # With the options of the embedded store.
                 [
                     str(valkey),
                     *("--bind", store.host, "--port", str(store.port), "--dir", str(folder)),

@@ -1,4 +1,4 @@
-"""What the service is to reach, and whether it does."""
+"""The targets of the service, and whether it meets them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from benchmarks.run import Results
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a target; None where something was not measured."""
+    """The result of a target; None if a value was not measured."""
 
     target: str
     found: str
@@ -16,12 +16,12 @@ class Verdict:
 
     @property
     def mark(self) -> str:
-        """For a table."""
+        """The result in words, for a table."""
         return "not measured" if self.is_met is None else "met" if self.is_met else "**not met**"
 
 
 class _Found:
-    """Medians by name; missing ones raise KeyError."""
+    """The medians by name; a missing one raises KeyError."""
 
     def __init__(self, results: Results) -> None:
         self._results = results
@@ -30,7 +30,7 @@ class _Found:
         return self._results.medians(measure, peer)[value]
 
     def added(self, value: str, peer: str = "service") -> float:
-        """To the time to the first token, over what the backend alone takes."""
+        """The time added to the first token, over the backend alone."""
         return self("ttft", value, peer) - self("ttft", "p50 ms", "direct")
 
 
@@ -93,7 +93,7 @@ _TARGETS = (
 
 
 def verdicts(results: Results) -> Iterator[Verdict]:
-    """Hold what was found against every target."""
+    """Compare the results with every target."""
     found = _Found(results)
     for target in _TARGETS:
         try:

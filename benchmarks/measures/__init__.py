@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The measurements."""
 
 from benchmarks.measures.cpu import CPU_BURST, CPU_PACED
 from benchmarks.measures.growth import GROWTH

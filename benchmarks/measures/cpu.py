@@ -1,4 +1,4 @@
-"""CPU of the server process a relayed token."""
+"""CPU time of the server process for each relayed token."""
 
 from benchmarks.effort import Effort, Values
 from benchmarks.measures.measure import Measure, cpu_microseconds_a_token, warm_up
@@ -10,7 +10,7 @@ _STREAMS = 100
 _TOKENS = 200
 _RATE = 50
 _ARRIVAL_SECONDS = 1.07
-"""Not a multiple of the time between two tokens: their tokens come at different times, as real ones do."""
+"""Not a multiple of the time between two tokens, so that the streams' tokens arrive at different times."""
 _RELAYING = ("nginx", "service", "recipe", "litellm")
 
 

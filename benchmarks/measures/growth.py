@@ -1,4 +1,4 @@
-"""How the CPU a token grows with the number of streams, the length of the history and that of the answer."""
+"""CPU for each token against the number of streams and the lengths of history and answer."""
 
 import functools
 import itertools
@@ -26,13 +26,13 @@ ANSWERS = (50, 200, 2000)
 
 _FEW = 20
 _SLOW_RATE = 5
-"""Tokens a second a stream, so that one core can serve a thousand."""
+"""Tokens per second of each stream, so that one core can serve a thousand streams."""
 _ARRIVALS_A_SECOND = 50
 _RATE = 50
 _FAST_RATE = 250
 _ARRIVAL_SECONDS = 1.07
 _REPEAT_SECONDS = 6.0
-"""Few or short answers, asked for once, would tell little."""
+"""Few or short answers, requested once, would show little."""
 _STREAMS_QUESTION = Question(150, rate=_SLOW_RATE)
 _HISTORY_QUESTION = Question(200, rate=_RATE)
 _WORDS = "What was said before, in a sentence of a usual length, as people write it to a model. "
@@ -92,7 +92,7 @@ def _asked_by(users: Iterator[str]) -> Request:
 
 
 async def _remember(redis: Redis, user: str, messages: int) -> None:
-    """Write a conversation as the service keeps it."""
+    """Write a conversation as the service stores it."""
     if messages:
         await redis.rpush(keys.messages(user, "default"), *_conversation(messages))
 

@@ -1,4 +1,4 @@
-"""What is added to the time to the first token and to the gap between tokens."""
+"""Time added to the first token and to the gap between tokens."""
 
 from collections.abc import Callable, Iterator
 
@@ -68,12 +68,12 @@ async def _delays(
 
 
 def _wait(answer: Received) -> Iterator[float]:
-    """How many milliseconds the first token took."""
+    """Return the milliseconds until the first token."""
     yield (answer.arrivals[0][1] - answer.asked_at) / 1e6
 
 
 def _added_gaps(answer: Received) -> Iterator[float]:
-    """By how many milliseconds each token came later after the one before it than it was sent."""
+    """Return the milliseconds by which each gap between tokens grew on the way."""
     sent_before, came_before = answer.arrivals[0]
     for sent, came in answer.arrivals[1:]:
         yield max(0, (came - came_before) - (sent - sent_before)) / 1e6

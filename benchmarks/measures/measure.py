@@ -1,4 +1,4 @@
-"""What a measurement is."""
+"""The interface of a measurement."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from benchmarks.question import Question
 from benchmarks.stage import Stage
 
 SETTLE_SECONDS = 0.3
-"""After the last answer, for what a server still has to do for it."""
+"""The wait after the last answer, for the work that a server still does for it."""
 LONGEST_SECONDS = 120.0
 
 _WARM_UP = Question(tokens=20)
@@ -23,21 +23,21 @@ _WARM_UP_STREAMS = 50
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One that can be chosen by name."""
+    """A measurement that can be chosen by its name."""
 
     name: str
     title: str
     peers: tuple[str, ...]
-    """To whom it applies."""
+    """The peers that it applies to."""
     run: Callable[[Stage, Peer, Effort], Awaitable[Values]]
     is_once: bool = False
-    """Whether it takes so long that the first round has to do."""
+    """Whether it takes so long that it runs only in the first round."""
     is_quick: bool = False
-    """Whether a minute's look has it."""
+    """Whether `make bench-quick` includes it."""
 
 
 async def warm_up(server: Server) -> None:
-    """Let a server open its connections and compile what it compiles at first use."""
+    """Warm the server up: let it open connections and compile what it needs."""
     streams = await ask_all(
         server.address, [server.request(_WARM_UP) for _ in range(_WARM_UP_STREAMS)], interval_seconds=0
     )
@@ -46,7 +46,7 @@ async def warm_up(server: Server) -> None:
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The value below which this part of them is."""
+    """Return the value below which this share of the values lies."""
     return sorted(values)[min(int(len(values) * part), len(values) - 1)]
 
 
@@ -59,15 +59,15 @@ async def cpu_microseconds_a_token(
     seconds: float = 0,
     request: Request | None = None,
 ) -> float:
-    """What a server's process takes of the processor while it relays, a token.
+    """Measure the CPU time that a server's process uses for each relayed token.
 
     Args:
-        server: Warm.
-        question: What every stream asks.
-        streams: How many.
-        arrival_seconds: Over which they come, one after the other.
-        seconds: For how long they ask again once the answers have ended; 0: they ask once.
-        request: In place of the server's own.
+        server: The server, warmed up.
+        question: The question of every stream.
+        streams: The number of streams.
+        arrival_seconds: The time over which the streams arrive, one after the other.
+        seconds: How long new rounds of streams begin; 0: one round only.
+        request: Replaces the server's own request.
     """
     write = request or server.request
     before, began, tokens = cpu_seconds(server.pid), time.monotonic(), 0

@@ -1,4 +1,4 @@
-"""How soon a reader who comes back has what was missed, on the turn's process and on another one."""
+"""Time until a returning reader has the missed events, on the owner's process and on another one."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ _BEFORE_SECONDS = 1.0
 _INTERVAL_SECONDS = 0.031
 _LAST_EVENT = 10
 _FOLLOWED = 5
-"""Turns that are read to the end on both processes."""
+"""The number of turns that are read to the end on both processes."""
 
 
 async def _resume(stage: Stage, peer: Peer, effort: Effort) -> Values:
@@ -53,7 +53,7 @@ async def _start_turns(owner: Server) -> list[Stream]:
 
 
 async def _waits(owner: Server, address: Address, resumes: int) -> list[float]:
-    """Milliseconds from a reader's request to the first event that it missed."""
+    """Return the milliseconds from a reader's request to the first event that it missed."""
     turns = await _start_turns(owner)
     waits = []
     for n in range(resumes):
@@ -67,7 +67,7 @@ async def _waits(owner: Server, address: Address, resumes: int) -> list[float]:
 
 
 async def _lateness(owner: Server, other: Server) -> list[float]:
-    """By how many milliseconds tokens come later on another process than on the owner's."""
+    """Return the milliseconds by which tokens arrive later on another process than on the owner's."""
     turns = await _start_turns(owner)
     began = len(turns[0].received.arrivals)
     readers = [
@@ -85,7 +85,7 @@ async def _lateness(owner: Server, other: Server) -> list[float]:
 
 def _later(there: Received, here: Received, first: int) -> list[float]:
     came = dict(there.arrivals)
-    # Those before it came at once, as what was missed.
+    # The events before it arrived at once, because they were missed.
     return [(arrival - came[sent]) / 1e6 for sent, arrival in here.arrivals[first:] if sent in came]
 
 

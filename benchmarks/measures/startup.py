@@ -1,4 +1,4 @@
-"""From the start of the process to where it says that it listens."""
+"""Time from the start of the process until it logs that it listens."""
 
 import asyncio
 import time

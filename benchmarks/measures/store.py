@@ -1,4 +1,4 @@
-"""What the service asks of Redis."""
+"""The commands that the service sends to Redis."""
 
 import asyncio
 from collections import Counter
@@ -49,7 +49,7 @@ async def _commands_and_bytes(stage: Stage, peer: Peer, effort: Effort) -> Value
 
 @asynccontextmanager
 async def _counted(redis: Redis) -> AsyncIterator[tuple[Counter[str], Counter[str]]]:
-    """What clients send meanwhile, by command; and what scripts do of it."""
+    """Count the commands that clients send meanwhile, and those that scripts execute."""
     sent, in_scripts = Counter[str](), Counter[str]()
 
     async def count() -> None:

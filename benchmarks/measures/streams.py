@@ -1,4 +1,4 @@
-"""Streams open at once, and what each takes of the memory."""
+"""Streams open at once, and the memory for each."""
 
 import asyncio
 
@@ -12,9 +12,9 @@ from benchmarks.stage import Stage
 
 _ARRIVALS_A_SECOND = 50
 _OPEN_SECONDS = 5
-"""For which all of them are open."""
+"""How long all streams stay open."""
 _SPARE_SECONDS = 10
-"""For those that are opened late, where the machine is busy."""
+"""The time for streams that open late, if the machine is busy."""
 
 
 async def _open_at_once(stage: Stage, peer: Peer, effort: Effort) -> Values:

@@ -1,4 +1,4 @@
-"""One-token answers a second: what a turn costs, apart from its tokens."""
+"""One-token answers per second: the cost of a turn without its tokens."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Whom the service is measured beside."""
+"""The peers that the service is compared with."""
 
 from benchmarks.peers.direct import DIRECT
 from benchmarks.peers.litellm import LITELLM

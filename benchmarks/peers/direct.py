@@ -1,4 +1,4 @@
-"""No peer at all: the load asks the fake backend. What the others add is told against this."""
+"""No peer at all: the load goes to the fake backend. The baseline for what the peers add."""
 
 import os
 from collections.abc import AsyncIterator

@@ -16,7 +16,7 @@ _COMMAND = ROOT / ".venv-litellm" / "bin" / "litellm"
 
 
 def is_installed() -> bool:
-    """Whether `make bench` has set it up."""
+    """Tell whether `make bench` has set it up."""
     return _COMMAND.exists()
 
 
@@ -25,10 +25,10 @@ async def _start(stage: Stage) -> AsyncIterator[Server]:
     if not is_installed():
         raise StartError("LiteLLM is not installed; `make bench` installs it")
     address = Address(free_port())
-    # It refuses to start without one; asking for a key is also how it is run.
+    # It does not start without a key, and in production it has one.
     key = f"sk-{secrets.token_hex(32)}"
     configuration = stage.folder / "litellm.yaml"
-    # JSON is YAML, too.
+    # JSON is also YAML.
     configuration.write_text(
         json.dumps(
             {
@@ -53,7 +53,7 @@ async def _start(stage: Stage) -> AsyncIterator[Server]:
             *("--num_workers", "1"),
         ],
         cores=stage.cores.server,
-        # Its own folder as home, and its price list from the package: it is to reach for nothing else.
+        # With its own folder as home and the package's price list it needs no network.
         env=environment(
             home=stage.folder,
             pythonpath="",

@@ -45,7 +45,7 @@ http {{
 
 @asynccontextmanager
 async def _start(stage: Stage) -> AsyncIterator[Server]:
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")  # where Debian has it
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")  # the folder that Debian uses
     if program is None:
         raise StartError("nginx is not installed; `make bench` says how")
     address = Address(free_port())

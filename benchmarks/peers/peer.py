@@ -1,4 +1,4 @@
-"""What a peer is: something that relays a stream of tokens from a backend to whoever asks."""
+"""The interface of a peer, which relays a stream of tokens from a backend to its clients."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from benchmarks.question import Question
 from benchmarks.stage import Stage
 
 Request = Callable[[Question], bytes]
-"""Writes a request that asks a question as a user who has not asked before."""
+"""Makes a request with a question, from a user with no earlier question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One that can be started."""
+    """A peer that can be started."""
 
     name: str
     title: str
@@ -34,7 +34,7 @@ class Peer:
 
 
 def post(path: str, body: dict[str, Any], **headers: str) -> bytes:
-    """A request with a JSON body."""
+    """Make a request with a JSON body."""
     content = json.dumps(body).encode()
     lines = {
         "Host": "127.0.0.1",
@@ -48,7 +48,7 @@ def post(path: str, body: dict[str, Any], **headers: str) -> bytes:
 
 
 def completion_request(question: Question, **headers: str) -> bytes:
-    """For those who offer OpenAI's own interface: what the service asks its backend."""
+    """Make the request that the service sends to its backend, for peers with OpenAI's interface."""
     body = {
         "model": MODEL,
         "messages": [

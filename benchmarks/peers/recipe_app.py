@@ -1,4 +1,4 @@
-"""The plain recipe, as tutorials have it: FastAPI, httpx, `aiter_lines`, sse-starlette. Nothing is kept.
+"""The plain recipe, as tutorials have it: FastAPI, httpx, `aiter_lines`, sse-starlette. It stores nothing.
 
 It is written fairly: one client for all requests, without a limit of connections, and no work that a reader
 would not miss.
@@ -31,7 +31,7 @@ app = FastAPI(lifespan=_lifespan)
 
 @app.post("/v1/chat/completions")
 async def complete(request: Request, body: dict[str, Any]) -> EventSourceResponse:
-    """Relay what the backend says, line by line."""
+    """Relay the backend's answer, line by line."""
     return EventSourceResponse(_events(request.app.state.client, body))
 
 

@@ -13,13 +13,13 @@ from benchmarks.question import Question
 from benchmarks.stage import Stage
 
 MOST_STREAMS = 6000
-"""What MAX_ACTIVE_TURNS and MAX_READERS are raised to, for those who are open at once."""
+"""The values of MAX_ACTIVE_TURNS and MAX_READERS, for all streams that are open at once."""
 
 _users = itertools.count()
 
 
 def ask(question: Question, *, user: str = "", conversation: str = "default") -> bytes:
-    """A request of this user, else of one who has not asked before."""
+    """Make a request of this user, or of a new one."""
     body = {
         "user_id": user or f"user{next(_users)}",
         "conversation_id": conversation,
@@ -29,7 +29,7 @@ def ask(question: Question, *, user: str = "", conversation: str = "default") ->
 
 
 def follow(turn_id: str, last_event: int) -> bytes:
-    """A request of a reader who comes back."""
+    """Make the request of a reader who comes back."""
     return (
         f"GET /chat/{turn_id} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n"
         f"Last-Event-ID: {turn_id}-{last_event}\r\n\r\n"
@@ -38,7 +38,7 @@ def follow(turn_id: str, last_event: int) -> bytes:
 
 @asynccontextmanager
 async def start_service(stage: Stage) -> AsyncIterator[Server]:
-    """Start one process of it; several share what is kept."""
+    """Start one process of the service; several share the store."""
     address = Address(free_port())
     log = f"service-{address.port}.log"
     async with running(
