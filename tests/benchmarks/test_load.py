@@ -60,5 +60,5 @@ async def test_an_answer_without_done_is_not_whole() -> None:
     stream = Stream(b"", is_stamped=False)
     stream.data_received(answers.HEAD + answers.ROLE + answers.token(0))
     stream.connection_lost(None)
-    with pytest.raises(LoadError, match="1 of 1 answers are not whole"):
+    with pytest.raises(LoadError, match="1 of 1 answers are incomplete"):
         await read_all([stream], tokens=1, seconds=60)
