@@ -84,7 +84,7 @@ soak: $(VENV)/.dev ## Run under load for MINUTES=10, while clients leave and bac
 	$(BIN)/python -m tests.soak $(MINUTES)
 
 .PHONY: fuzz
-fuzz: $(VENV)/.dev ## Send random bytes to the service for MINUTES=10, and watch its health and memory
+fuzz: $(VENV)/.dev ## Send random input from clients and backends for MINUTES=10 each, watching health and memory
 	$(BIN)/python -m tests.fuzz $(MINUTES)
 
 .PHONY: bench

@@ -1,33 +1,30 @@
-"""`python -m tests.fuzz [MINUTES [SEED]]`: exit code 0 if the service stayed well under random input."""
+"""`python -m tests.fuzz [MINUTES [SEED [TARGET]]]`: exit code 0 if the service stayed well."""
 
 import asyncio
 import random
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
 
 from app.embedded.store import embedded_store
-from tests.fuzz import edge
+from tests.fuzz import backend, edge
 from tests.fuzz.gauge import Gauge
-from tests.fuzz.world import World
+from tests.fuzz.world import Target, World
 from tests.support.backend import running_backend
 from tests.support.process import ServiceProcess, started
 
-TARGETS: Mapping[str, Callable[[World], Coroutine[Any, Any, None]]] = {"the HTTP edge": edge.fuzz}
+TARGETS = (edge.TARGET, backend.TARGET)
 """What is fuzzed, one after the other, each for the whole time."""
 
 
-async def main(minutes: float, seed: int) -> int:
-    """Fuzz every target, and say what was found."""
-    return max([await _fuzz(name, fuzz, minutes, seed) for name, fuzz in TARGETS.items()])
+async def main(minutes: float, seed: int, name: str) -> int:
+    """Fuzz every target whose name has this in it, and say what was found."""
+    chosen = [target for target in TARGETS if name in target.name]
+    return max([await _fuzz(target, minutes, seed) for target in chosen])
 
 
-async def _fuzz(
-    name: str, fuzz: Callable[[World], Coroutine[Any, Any, None]], minutes: float, seed: int
-) -> int:
+async def _fuzz(target: Target, minutes: float, seed: int) -> int:
     with tempfile.TemporaryDirectory() as folder, embedded_store(Path(folder)) as store_url:
         async with (
             running_backend() as backend,
@@ -37,24 +34,25 @@ async def _fuzz(
                 llm_model="test-model",
                 redis_url=store_url,
                 rate_limit_turns_per_minute=0,
+                **target.settings,
             ) as (service, client),
         ):
             chance = random.Random(seed)  # noqa: S311 - a run can be repeated
             world = World(port=client.base_url.port or 80, backend=backend, chance=chance)
             gauge = Gauge(world, service.process.pid)
-            _say(f"{name}, seed {seed}, {minutes:g} minutes")
+            _say(f"\n{target.name}: {minutes:g} minutes, seed {seed}")
             async with asyncio.TaskGroup() as tasks:
                 log = tasks.create_task(_read_log(service, world))
                 tasks.create_task(gauge.watch())
-                tasks.create_task(fuzz(world))
+                fuzzing = tasks.create_task(target.fuzz(world))
                 await asyncio.sleep(minutes * 60)
                 world.is_over.set()
+                await fuzzing
                 log.cancel()
             if service.process.returncode is not None:
                 world.violations.append(f"the service ended with exit code {service.process.returncode}")
     _say(f"{dict(world.counts.most_common())}")
-    _say(f"/health took {gauge.slowest_seconds:.3f} s at most")
-    _say(f"memory: {gauge.first_mb:.0f} MB first, {gauge.highest_mb:.0f} at most, {gauge.last_mb:.0f} last")
+    _say(gauge.report)
     _say("\n".join(sorted(set(world.violations))[:50]) or "the service stayed well")
     return 1 if world.violations else 0
 
@@ -64,7 +62,7 @@ async def _read_log(service: ServiceProcess, world: World) -> None:
     assert service.process.stderr is not None
     async for line in service.process.stderr:
         world.counts["lines logged"] += 1
-        if b'"level":"error"' in line.replace(b" ", b""):
+        if b'"level":"error"' in line.replace(b" ", b"") or b"unseen" in line:
             world.violations.append(line.decode().strip()[:1000])
 
 
@@ -73,12 +71,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    sys.exit(
-        asyncio.run(
-            main(
-                float(arguments[0]) if arguments else 10,
-                int(arguments[1]) if len(arguments) > 1 else secrets.randbelow(2**32),
-            )
-        )
-    )
+    minutes, seed, name, *_ = [*sys.argv[1:], *("10", str(secrets.randbelow(2**32)), "")[len(sys.argv) - 1 :]]
+    sys.exit(asyncio.run(main(float(minutes), int(seed), name)))

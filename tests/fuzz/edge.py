@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from random import Random
 
-from tests.fuzz.world import World
+from tests.fuzz.world import Target, World
 from tests.http.requests import ALL
 from tests.support.proxy import reset
 
@@ -106,3 +106,6 @@ def _bend(data: bytes, chance: Random) -> bytes:
             case 5:
                 data += chance.randbytes(chance.randrange(1, 2000))
     return data[:_LONG_BYTES] or b"\r\n"
+
+
+TARGET = Target(name="the HTTP edge", fuzz=fuzz)

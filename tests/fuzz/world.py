@@ -3,7 +3,9 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.support.backend import Backend
 
@@ -27,3 +29,18 @@ class World:
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Something that takes input from outside.
+
+    Attributes:
+        name: For the report.
+        fuzz: Goes on until the world's time is over.
+        settings: The service's, besides those that every target needs.
+    """
+
+    name: str
+    fuzz: Callable[[World], Coroutine[Any, Any, None]]
+    settings: Mapping[str, object] = field(default_factory=dict)
