@@ -28,7 +28,7 @@ export function questionElements(content, createdAt, turnId) {
   textIn(question).textContent = content;
   textIn(question).dir = "auto";
   const edit = actionButton("Edit", "edit", "Edit the question");
-  const tools = make("div", { className: "tools asked" }, time(createdAt), edit);
+  const tools = make("div", { className: "tools asked" }, edit, time(createdAt));
   return marked([question, tools], turnId);
 }
 
