@@ -9,7 +9,7 @@ from redis.asyncio.connection import SSLConnection, parse_url
 _EXPECTED = (
     "expected a URL that begins with redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://"
 )
-_PARTS = re.compile(r"(?P<scheme>[a-z+]+)://(?P<netloc>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_PARTS = re.compile(r"(?P<scheme>[a-z+]{1,32})://(?P<netloc>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 """Several hosts are no URL: `urlsplit` refuses them as soon as one is an IPv6 address."""
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^][:]+)(:[^][]*)?")
 _OPTIONS = frozenset({"client_name", "db", "health_check_interval", "password", "username"})
