@@ -1,4 +1,4 @@
-"""The manifests of an overlay, read as kustomize reads them, as far as ours need it; it need not be there."""
+"""Manifests of an overlay, read as kustomize reads them, as far as ours need it, without kustomize."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ Manifest = dict[str, Any]
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """The variables of an env file."""
+    """Read the variables of an env file."""
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def resolve(folder: Path) -> Iterator[Manifest]:
-    """All manifests that a kustomization brings, without the labels that it adds and the hashes in names."""
+    """Yield all manifests of a kustomization, without the labels that it adds and the hashes in names."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     unknown = kustomization.keys() - {"apiVersion", "kind", "resources", "labels", "configMapGenerator"}
-    assert not unknown, f"{folder}: {unknown} would have to be read here, too"
+    assert not unknown, f"{folder}: {unknown} would have to be read here too"
     for resource in kustomization["resources"]:
         path = (folder / resource).resolve(strict=True)
         if path.is_dir():
@@ -45,7 +45,7 @@ def resolve(folder: Path) -> Iterator[Manifest]:
 
 @dataclass(frozen=True)
 class Overlay:
-    """What is applied together."""
+    """Manifests that are applied together."""
 
     name: str
     manifests: tuple[Manifest, ...]
@@ -74,18 +74,18 @@ class Overlay:
 
 
 def pod_of(workload: Manifest) -> Manifest:
-    """The pod's specification."""
+    """Return the pod's specification."""
     pod: Manifest = workload["spec"]["template"]["spec"]
     return pod
 
 
 def labels_of(workload: Manifest) -> dict[str, str]:
-    """The pod's labels."""
+    """Return the pod's labels."""
     labels: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
     return labels
 
 
 def containers_of(workload: Manifest) -> list[Manifest]:
-    """The containers that run before the pod is up, and those that stay."""
+    """Return the containers that run before the pod is up, and those that stay."""
     pod = pod_of(workload)
     return [*pod.get("initContainers", []), *pod["containers"]]
