@@ -11,7 +11,9 @@ VLLM_VENV := .venv-vllm
 LITELLM_VENV := .venv-litellm
 # Most tests wait more than they compute, so three workers keep two cores busy.
 WORKERS := 3
-FAST_TESTS := $(addprefix tests/,api llm observability prompts security store test_readme.py test_redis_url.py test_settings.py turns)
+# They start no process of the service, no browser and no model.
+FAST_TESTS := $(addprefix tests/,api http llm observability prompts security store tools turns) $(wildcard tests/test_*.py)
+RUN_FAST := $(BIN)/python -m pytest -n 2 --dist worksteal $(FAST_TESTS)
 # uv sets up .venv in seconds, pip in half a minute.
 UV := $(shell command -v uv)
 PIP_INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install \
@@ -61,7 +63,11 @@ test: $(VENV)/.dev ## Run all tests, three at a time; ARGS="-n 0 -k word" goes t
 
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## Run the tests that start no process, in less than half a minute
-	$(BIN)/python -m pytest $(FAST_TESTS) $(ARGS)
+	$(RUN_FAST) $(ARGS)
+
+.PHONY: coverage
+coverage: $(VENV)/.dev ## Measure the branches that the fast tests cover; fails below the limit in pyproject.toml
+	$(RUN_FAST) --cov --cov-report=term:skip-covered $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Write docs/faults.md from a run of the fault suite
@@ -103,7 +109,7 @@ nginx:
 		echo "nginx is missing. Type: sudo apt-get install nginx-light" >&2; exit 2; }
 
 .PHONY: check
-check: $(VENV)/.dev ## Run formatter, linters and type checker, changing nothing
+check: $(VENV)/.dev check-js ## Run formatter, linters and type checkers, changing nothing
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -143,7 +149,7 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 
 .PHONY: clean
 clean: ## Remove .venv, .venv-vllm, .venv-litellm and caches; conversations in .data stay
-	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(PAGE) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(PAGE) .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find app benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An .env that is there is its owner's: it is neither overwritten nor used for another backend.
