@@ -12,18 +12,22 @@ from typing import Any
 import httptools
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.api.connection import ABORT_EXTENSION, INVALID_BODY_EXTENSION
 from app.errors import InvalidHttp, RequestTimeout, ServiceError
 from app.http.answers import end_body_with_connection, refusal_bytes
 from app.http.head import check_head
+from app.http.last_body import body_parser
 from app.http.lingering import LingeringTransport
 
 _MAX_HEAD_BYTES = 64 * 1024
 """Of a head, and of whatever else of a request is no body: extensions of chunks, trailers."""
 _MAX_PIPELINED = 100
+_READ_AHEAD = 1
+"""How many requests may wait behind the one that is answered while the service reads on. If it does not read,
+it does not notice that the client has left."""
 _HEADER_OVERHEAD = len(": \r\n")
 _TOO_LARGE = "The head of the request, or its trailer, is too large."
 
@@ -72,6 +76,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_size = 0
         self._bytes_without_body = 0
         self._has_advanced = False
+        self._answering: RequestResponseCycle | None = None
 
     @property
     def _is_idle(self) -> bool:
@@ -102,6 +107,10 @@ class HttpProtocol(HttpToolsProtocol):
         self._cancel_deadline()
         self._unset_keepalive_if_required()
         self._lingering.connection_lost()
+        if self._answering is not None and not self._answering.response_complete:
+            # Uvicorn tells the newest request alone, which may wait behind this one.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -166,6 +175,10 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._is_in_head = False
         self._unset_keepalive_if_required()
+        if self.pipeline:
+            self._read_ahead()
+        else:
+            self._answering = self.cycle
         if http_version == "1.0":
             self.cycle.waiting_for_100_continue = False
             end_body_with_connection(self.cycle)
@@ -185,10 +198,11 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
         if self.pipeline:
-            # Uvicorn reads on, so a client that does not wait for answers could queue requests without end.
-            self.flow.pause_reading()
+            self._answering = self.pipeline[-1][0]
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._read_ahead()
         if self._has_answered:
             if self._is_in_message and self.expect_100_continue:
                 # The client may leave the body out now: the next bytes may be it, or the next request.
@@ -196,16 +210,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._end_if_stopped()
 
     def _read_last_body(self, rest: bytes) -> None:
-        """Read the body of a request that offers another protocol, which RFC 9110, 7.8, lets a server ignore.
-
-        The parser takes what follows the head for the other protocol. So the body has a parser of its own,
-        which knows nothing but where the body ends, and the connection ends with the answer.
-        """
-        framing = [field for field in self.headers if field[0] in {b"content-length", b"transfer-encoding"}]
-        self.parser = httptools.HttpRequestParser(_Body(self.on_body, self.on_message_complete))
-        self.parser.feed_data(b"POST / HTTP/1.1\r\nConnection: close\r\n")
-        for name, value in framing:
-            self.parser.feed_data(b"%b: %b\r\n" % (name, value))
+        """Read the body of a request that offers another protocol; the connection ends with the answer."""
+        self.parser = body_parser(self.headers, self.on_body, self.on_message_complete)
         try:
             self.parser.feed_data(b"\r\n" + rest)
         except httptools.HttpParserError as error:
@@ -242,6 +248,13 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.write(refusal_bytes(self._refusal))
         self.transport.close()
 
+    def _read_ahead(self) -> None:
+        """Read on, unless the client sends requests and does not wait for their answers."""
+        if len(self.pipeline) > _READ_AHEAD:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
     def _resume_reading(self) -> None:
         self.flow.resume_reading()
 
@@ -270,14 +283,6 @@ class HttpProtocol(HttpToolsProtocol):
             self._stop(RequestTimeout("The head of the request did not arrive in time."))
         else:
             self.transport.close()
-
-
-class _Body:
-    """The callbacks of a parser that parses a body alone."""
-
-    def __init__(self, on_body: Callable[[bytes], None], on_message_complete: Callable[[], None]) -> None:
-        self.on_body = on_body
-        self.on_message_complete = on_message_complete
 
 
 def http_protocol(limits: ConnectionLimits) -> Callable[..., HttpProtocol]:

@@ -44,7 +44,7 @@ async def exchange(port: int, parts: Sequence[bytes], *, answers: int) -> Answer
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(0)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not reading.done() and len(_STATUS.findall(received)) < answers:
                 await asyncio.wait({reading}, timeout=0.005)
         await asyncio.wait({reading}, timeout=_MORE_SECONDS)

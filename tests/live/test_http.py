@@ -98,11 +98,16 @@ async def test_a_body_where_none_is_wanted_disturbs_no_stream(serve: Serve, user
 
 
 async def test_every_request_has_its_answer_whole_and_byte_by_byte(serve: Serve) -> None:
-    async with serve() as client:
+    async with serve(limits=ConnectionLimits(head_seconds=60)) as client:
         port = client.base_url.port
         assert port is not None
+        few = asyncio.Semaphore(8)
 
         async def both(name: str) -> None:
+            async with few:
+                await compare(name)
+
+        async def compare(name: str) -> None:
             request, statuses = ALL[name]
             whole = await exchange_parts(port, [request], answers=len(statuses))
             assert whole.statuses == statuses, name
@@ -248,3 +253,17 @@ async def test_an_answer_that_is_not_taken_is_not_kept_for_ever(serve: Serve) ->
                 while data := await loop.sock_recv(slow, 1 << 20):
                     received += len(data)
     assert received < 20 * 1_000_000
+
+
+async def test_a_client_that_leaves_a_stream_is_noticed_with_a_request_behind_it(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    backend.script = PausedScript(event(chunk("Hel")))
+    ask = chat_request(user_id=user, message="Hi") + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with serve(resume_grace_seconds=0, sse_ping_seconds=60) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(ask)
+        await reader.readuntil(b"Hel")
+        writer.close()
+        async with asyncio.timeout(10):
+            await backend.completions[0].hung_up.wait()
