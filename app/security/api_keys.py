@@ -32,10 +32,7 @@ class ApiKeys:
 
 
 def _caller(key: str, user_id: str | None) -> Caller:
-    if user_id is not None:
-        return Caller(user_id, user_id, scope="user")
-    name = f"key:{_digest(key).hex()[:32]}"
-    return Caller(None, name, scope=name)
+    return Caller(user_id) if user_id is not None else Caller(key=f"key:{_digest(key).hex()[:32]}")
 
 
 def _digest(key: str) -> bytes:

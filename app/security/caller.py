@@ -11,10 +11,18 @@ class Caller:
 
     user_id: str | None = None
     """The only user that the credential is valid for; None: it may act as any user."""
-    name: str = "anonymous"
-    """The user of a request that names none."""
-    scope: str = "open"
-    """Separates this caller's turns from those of other callers that name the same user."""
+    key: str = ""
+    """Names an API key that is bound to no user; empty if there is none."""
+
+    @property
+    def name(self) -> str:
+        """The user of a request that names none."""
+        return self.user_id or self.key or "anonymous"
+
+    @property
+    def scope(self) -> str:
+        """Separates this caller's turns from those of other callers that name the same user."""
+        return "user" if self.user_id is not None else self.key or "open"
 
     def may_be(self, user_id: str) -> bool:
         """Tell whether the caller may act as this user."""

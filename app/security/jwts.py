@@ -93,4 +93,4 @@ class TokenVerifier:
         # On hostile headers and keys, PyJWT does not catch the errors of its parsers.
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             return None
-        return Caller(claims["sub"], claims["sub"], scope="user") if is_name(claims["sub"]) else None
+        return Caller(claims["sub"]) if is_name(claims["sub"]) else None

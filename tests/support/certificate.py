@@ -3,6 +3,7 @@
 import datetime as dt
 import ipaddress
 import ssl
+import uuid
 from pathlib import Path
 
 from cryptography import x509
@@ -14,7 +15,8 @@ from cryptography.x509.oid import NameOID
 def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """What a server on loopback speaks TLS with, and the file by which its clients trust it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "store.test")])
+    # A name of its own: of two authorities with one name, OpenSSL may try the wrong one.
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{uuid.uuid4().hex}.test")])
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
