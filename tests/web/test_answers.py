@@ -4,8 +4,10 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
+from app.main import create_app
 from tests.support.backend import Backend, says
-from tests.web.chatting import answers, ask, kept
+from tests.support.service import serving, settings_for
+from tests.web.chatting import answers, ask, has_ended, kept
 from tests.web.conftest import Dictation
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -62,13 +64,19 @@ async def test_an_answer_that_breaks_off_says_so(page: Page, dictation: Dictatio
     await expect(answers(page)).to_contain_text("not the whole answer")
 
 
-async def test_messages_that_were_left_out_are_mentioned(page: Page, backend: Backend) -> None:
-    backend.script = says("long " * 2000)
-    for number in range(1, 4):
-        await ask(page)
-        await expect(answers(page)).to_have_count(number)
-        await expect(page.get_by_role("status")).to_have_text("")
-    await expect(page.get_by_text("did not fit the model's context")).to_be_visible()
+async def test_messages_that_were_left_out_are_mentioned(
+    page: Page, backend: Backend, valkey_url: str
+) -> None:
+    settings = settings_for(llm_base_url=backend.url, redis_url=valkey_url, llm_context_tokens=4096)
+    async with serving(create_app(settings)) as small:
+        await page.goto(str(small.base_url))
+        backend.script = says("long " * 2000)
+        for number in range(1, 4):
+            await ask(page)
+            await expect(answers(page)).to_have_count(number)
+            await has_ended(page)
+        await expect(page.get_by_text("did not fit the model's context")).to_be_visible()
+        await page.close()
 
 
 async def test_nothing_moves_while_an_answer_streams(page: Page, dictation: Dictation) -> None:

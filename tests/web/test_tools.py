@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.async_api import Page, expect
 
+from app.main import create_app
 from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import DONE, chunk, event, usage_chunk
+from tests.support.service import serving, settings_for
 from tests.web.chatting import answers, ask, choose, has_ended, user_of
-from tests.web.conftest import Dictation
+from tests.web.conftest import Dictation, session_loop_fixture
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -235,14 +238,23 @@ async def test_a_reader_who_scrolled_up_is_left_there_and_has_a_button_back(
     dictation.end()
 
 
+@session_loop_fixture
+async def unlimited(backend: Backend, valkey_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A service whose users may ask as often as they like."""
+    settings = settings_for(llm_base_url=backend.url, redis_url=valkey_url, rate_limit_turns_per_minute=0)
+    async with serving(create_app(settings)) as client:
+        yield client
+
+
 @pytest.mark.parametrize(("action", "suffix"), [("Export as Markdown", "md"), ("Export as JSON", "json")])
 async def test_a_conversation_is_exported_whole(
-    page: Page, backend: Backend, client: httpx.AsyncClient, tmp_path: Path, action: str, suffix: str
+    page: Page, backend: Backend, unlimited: httpx.AsyncClient, tmp_path: Path, action: str, suffix: str
 ) -> None:
+    await page.goto(str(unlimited.base_url))
     backend.script = says("**yes**")
     for n in range(120):
         body = {"user_id": await user_of(page), "message": f"Question {n}?"}
-        assert (await client.post("/chat", json=body)).status_code == 200
+        assert (await unlimited.post("/chat", json=body)).status_code == 200
     await page.reload()
     async with page.expect_download() as download:
         await choose(page, "Question 0?", action)
