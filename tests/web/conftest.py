@@ -92,9 +92,7 @@ async def backend() -> AsyncIterator[Backend]:
 @session_loop_fixture
 async def client(backend: Backend, valkey_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """The service, and a client that stands for another device of the user."""
-    async with serving(
-        create_app(settings_for(llm_context_tokens=4096, llm_base_url=backend.url, redis_url=valkey_url))
-    ) as client:
+    async with serving(create_app(settings_for(llm_base_url=backend.url, redis_url=valkey_url))) as client:
         yield client
 
 
