@@ -211,7 +211,7 @@ async def test_turns_whose_clients_vanish_and_come_back_elsewhere_are_each_kept_
 
     backend.script = script
     whole = {n: "".join(f"q{n}:{word} " for word in range(10)) for n in range(TURNS)}
-    settings = {"redis_url": own_store, "max_active_turns_per_user": 0}
+    settings = {"redis_url": own_store, "max_active_turns_per_user": 0, "rate_limit_turns_per_minute": 0}
     async with serve(**settings) as here, serve(**settings) as elsewhere:
         at_once = asyncio.Semaphore(40)
 
@@ -238,7 +238,7 @@ async def test_turns_whose_clients_vanish_and_come_back_elsewhere_are_each_kept_
             left: dict[str, Any] = {}
             async for key in redis.scan_iter("*"):
                 left.setdefault(key.decode().rsplit("}", 1)[1].split(":")[1], key)
-            assert set(left) == {"messages", "conversations", "closed", "turns", "record", "events"}
+            assert set(left) == {"messages", "sizes", "conversations", "closed", "turns", "record", "events"}
     assert len(backend.completions) == TURNS
     assert len([task for task in asyncio.all_tasks() if (task.get_name() or "").startswith("turn ")]) == 0
 

@@ -49,7 +49,8 @@ async def test_cut_at_each_position_while_it_runs_the_bytes_are_the_same_on_ever
             await asyncio.sleep(0.005)
 
     backend.script = script
-    async with serve() as here, serve() as elsewhere:
+    every_cut = {"max_readers_per_user": 1 + 200}
+    async with serve(**every_cut) as here, serve(**every_cut) as elsewhere:
         first = asyncio.Queue[str]()
 
         async def read() -> None:
