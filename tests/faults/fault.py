@@ -34,8 +34,8 @@ class Fault:
     phase: str
     sees: str
     """As `Lab.ask` tells it."""
-    kept: str
-    """As `Lab.kept` tells it."""
+    stored: str
+    """As `Lab.stored` tells it."""
     answers: tuple[Script, ...] = (says("Hello"),)
     """The backend's, one an attempt; the last one stays."""
     act: Act = ask

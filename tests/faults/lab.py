@@ -75,7 +75,7 @@ class Lab:
         async with (client or self.here).stream("POST", "/chat", json=request) as response:
             if response.status_code != httpx.codes.OK:
                 return refusal(response.status_code, response.headers, await response.aread())
-            return await told(events(response))
+            return await as_seen(events(response))
 
     @asynccontextmanager
     async def mid_answer(
@@ -96,11 +96,11 @@ class Lab:
         elements = await self.redis.lrange(f"chat:{{{USER}}}:messages:default", 0, -1)
         return [json.loads(element) for element in elements]
 
-    async def kept(self) -> str:
+    async def stored(self) -> str:
         """What is stored: the text and the status of each answer; its question is there with it."""
         messages = await self.messages()
         assert [each["role"] for each in messages] == ["user", "assistant"] * (len(messages) // 2)
-        return ", ".join(_kept_answer(each) for each in messages[1::2]) or "nothing"
+        return ", ".join(_stored_answer(each) for each in messages[1::2]) or "nothing"
 
     def times_asked(self, question: str) -> int:
         """How often the backend has been asked this."""
@@ -129,7 +129,7 @@ class OpenTurn:
 
     async def end(self) -> str:
         """Read to the end, and tell what was seen."""
-        return _told([*self._received, *[each async for each in self._stream]])
+        return _describe([*self._received, *[each async for each in self._stream]])
 
 
 def _question(exchange: Exchange) -> str:
@@ -147,15 +147,15 @@ def refusal(status: int, headers: httpx.Headers, body: bytes) -> str:
     return f"{text}, Retry-After {headers['retry-after']}" if "retry-after" in headers else text
 
 
-async def told(stream: AsyncIterator[Received]) -> str:
+async def as_seen(stream: AsyncIterator[Received]) -> str:
     """A stream, as it is told."""
     received: list[Received] = []
     try:
         async for each in _in_order(stream):
             received.append(each)  # noqa: PERF401 - what came before the line was cut is wanted
     except httpx.TransportError:
-        return _told(received, end="the line is cut")
-    return _told(received)
+        return _describe(received, end="the line is cut")
+    return _describe(received)
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
@@ -165,7 +165,7 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-def _told(received: list[Received], end: str = "") -> str:
+def _describe(received: list[Received], end: str = "") -> str:
     last = received[-1] if received else None
     if last is not None and last.id.endswith("-end"):
         received = received[:-1]
@@ -187,7 +187,7 @@ async def _in_order(stream: AsyncIterator[Received]) -> AsyncGenerator[Received,
         yield each
 
 
-def _kept_answer(message: dict[str, Any]) -> str:
+def _stored_answer(message: dict[str, Any]) -> str:
     text = f"{message['content'] or 'no text'} ({message['status']}"
     is_estimated = message["status"] == "complete" and message["usage_estimated"]
     return f"{text}, usage estimated)" if is_estimated else f"{text})"

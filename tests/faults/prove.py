@@ -61,12 +61,12 @@ async def _hold_what_is_kept(lab: Lab, fault: Fault, records: set[bytes]) -> Non
     if not fault.sees.endswith("[DONE]"):
 
         async def is_kept() -> bool:
-            return await lab.kept() == fault.kept
+            return await lab.stored() == fault.stored
 
         # Its client was not told that it is stored, so it may be stored later.
         await until(is_kept)
-    assert await lab.kept() == fault.kept
-    if fault.kept == NOTHING:
+    assert await lab.stored() == fault.stored
+    if fault.stored == NOTHING:
 
         async def nothing_is_left() -> bool:
             left = await lab.keys(f"chat:{{{USER}}}:*")
@@ -77,8 +77,8 @@ async def _hold_what_is_kept(lab: Lab, fault: Fault, records: set[bytes]) -> Non
 
 async def _hold_that_the_conversation_goes_on(lab: Lab, fault: Fault) -> None:
     assert await lab.ask(_sound(lab, fault), message=NEXT_QUESTION) == "Yes, then [DONE]"
-    before = "" if fault.kept == NOTHING else f"{fault.kept}, "
-    assert await lab.kept() == f"{before}Yes (complete)"
+    before = "" if fault.stored == NOTHING else f"{fault.stored}, "
+    assert await lab.stored() == f"{before}Yes (complete)"
 
 
 def _sound(lab: Lab, fault: Fault) -> httpx.AsyncClient:

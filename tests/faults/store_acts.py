@@ -8,7 +8,7 @@ import pytest
 
 from app.turns import generation
 from tests.faults.fault import Act
-from tests.faults.lab import Lab, told
+from tests.faults.lab import Lab, as_seen
 from tests.faults.scripts import FINISH, HEL, LO, Dictated
 from tests.faults.store_breaks import Break
 from tests.support.chunks import DONE, chunk, event, usage_chunk
@@ -155,7 +155,7 @@ def reply_lost_in_mid_answer(*, silently: bool) -> Act:
             seen = await turn.end()
         assert await raw(lab.elsewhere, turn.id) == await raw(lab.here, turn.id)
         async with lab.elsewhere.stream("GET", f"/chat/{turn.id}") as response:
-            assert await told(events(response)) == seen
+            assert await as_seen(events(response)) == seen
         return seen
 
     return act

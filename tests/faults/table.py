@@ -53,4 +53,4 @@ def without_seconds(page: str) -> list[str]:
 
 
 def _cells(fault: Fault) -> str:
-    return f"| {fault.name} | {fault.phase} | {fault.sees} | {fault.kept} |"
+    return f"| {fault.name} | {fault.phase} | {fault.sees} | {fault.stored} |"

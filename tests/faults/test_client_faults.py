@@ -12,8 +12,8 @@ from tests.faults.wire import BODY, head, request
 from tests.support.backend import says
 
 _fault = partial(Fault, "client")
-_refused = partial(_fault, phase="the request", kept=NOTHING, asked=0)
-_left = partial(_fault, sees=client.GONE, kept="Hello (complete)")
+_refused = partial(_fault, phase="the request", stored=NOTHING, asked=0)
+_left = partial(_fault, sees=client.GONE, stored="Hello (complete)")
 _CUT = ("Hel, then the line is cut", "Hello (complete)")
 _DEEP = b"[" * 100_000
 _HELLO = ("Hello, then [DONE]", "Hello (complete)")

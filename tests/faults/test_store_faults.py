@@ -21,8 +21,10 @@ from tests.faults.store_acts import (
 )
 
 _fault = partial(Fault, "store")
-_refused = partial(_fault, phase=START, sees="503 history_unavailable, Retry-After 2", kept=NOTHING, asked=0)
-_whole = partial(_fault, sees="Hello, then [DONE]", kept="Hello (complete)")
+_refused = partial(
+    _fault, phase=START, sees="503 history_unavailable, Retry-After 2", stored=NOTHING, asked=0
+)
+_whole = partial(_fault, sees="Hello, then [DONE]", stored="Hello (complete)")
 _PATIENCE = 1.3
 """Longer than a command waits for its reply."""
 

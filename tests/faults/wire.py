@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from httptools import HttpResponseParser
 
-from tests.faults.lab import QUESTION, USER, Lab, refusal, told
+from tests.faults.lab import QUESTION, USER, Lab, as_seen, refusal
 from tests.support.sse import events
 
 BODY = json.dumps({"user_id": USER, "message": QUESTION}).encode()
@@ -59,7 +59,7 @@ class Wire:
         """Read to the end, and tell what has been seen."""
         while await self.receive():
             pass
-        return "; ".join([await response.told() for response in self._responses]) or "the line is cut"
+        return "; ".join([await response.seen() for response in self._responses]) or "the line is cut"
 
     # What the parser calls.
 
@@ -86,7 +86,7 @@ class _Response:
         self.body = bytearray()
         self.is_whole = False
 
-    async def told(self) -> str:
+    async def seen(self) -> str:
         headers = httpx.Headers(self.headers)
         if self.status == httpx.codes.OK:
 
@@ -96,7 +96,7 @@ class _Response:
                 if not self.is_whole:
                     raise httpx.RemoteProtocolError("")
 
-            return await told(received())
+            return await as_seen(received())
         return refusal(self.status, headers, bytes(self.body))
 
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from tests.live.conftest import Serve
 from tests.support.backend import Backend
 from tests.support.sse import chat
-from tests.support.store import kept
+from tests.support.store import stored_messages
 from tests.support.tokens import Issuer, claims, unsigned
 
 PLAIN = "plain-key-0123456789"
@@ -137,14 +137,14 @@ async def test_an_endpoint_answers_a_credential_as_the_contract_says(
     world: World, redis: Redis, endpoint: str, credential: Credential, expected: tuple[int, str | None]
 ) -> None:
     status, code = expected
-    before = await kept(redis, world.user)
+    before = await stored_messages(redis, world.user)
     response = await world.ask(endpoint, credential(world))
     assert response.status_code == status, response.text
     if code is not None:
         error = response.json()["error"]
         assert error["code"] == code
         assert world.user not in response.text
-        assert await kept(redis, world.user) == before
+        assert await stored_messages(redis, world.user) == before
     if status == 401:
         assert response.headers["www-authenticate"] == "Bearer"
 

@@ -12,7 +12,7 @@ from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import answer
 from tests.support.raw_http import chat_request
-from tests.support.store import kept, running_turns
+from tests.support.store import running_turns, stored_messages
 
 CANCELS = int(os.environ.get("TEST_CANCELS", "1000"))
 USERS = 40
@@ -70,7 +70,7 @@ async def test_no_canary_of_a_cancelled_request_is_ever_somebody_elses(
         async with Redis.from_url(own_store) as redis:
             while await running_turns(redis):
                 await asyncio.sleep(0.1)
-            messages = {user: await kept(redis, f"user{user}") for user in range(USERS)}
+            messages = {user: await stored_messages(redis, f"user{user}") for user in range(USERS)}
     for user, conversation in messages.items():
         look(json.dumps(conversation).encode(), user, "the history")
     assert strays == []

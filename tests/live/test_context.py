@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import DONE, chunk, event, usage_chunk
-from tests.support.store import kept
+from tests.support.store import stored_messages
 
 REFUSAL = "This model's maximum context length is {} tokens. However, you requested {} tokens."
 
@@ -50,7 +50,7 @@ async def test_a_conversation_goes_on_without_its_oldest_turns(
     # It has learnt how long a token is: the prompt is neither refused again nor needlessly short.
     assert model.refusals <= 4
     assert len(last) - 2 >= 4
-    assert len(await kept(redis, user)) == 40
+    assert len(await stored_messages(redis, user)) == 40
 
 
 async def test_a_message_that_the_model_cannot_hold_is_refused_and_leaves_nothing(

@@ -21,7 +21,7 @@ from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.process import ServiceProcess, started
 from tests.support.sse import Received, chat, events
-from tests.support.store import frozen, kept, running_turns
+from tests.support.store import frozen, running_turns, stored_messages
 from tests.support.turns import PausedScript, begin, follow, raw, turn_of
 
 LEASE_SECONDS = 3
@@ -90,7 +90,7 @@ async def test_the_turn_of_a_killed_process_is_closed_elsewhere_and_the_conversa
         backend.script = held
         assert (await chat(elsewhere, "Next", user_id=user))[-1].data == "[DONE]"
     text = "".join(f"word{n} " for n in range(kill + 1))
-    assert [(m["content"], m.get("status")) for m in await kept(redis, user)] == [
+    assert [(m["content"], m.get("status")) for m in await stored_messages(redis, user)] == [
         ("Hi", None),
         (text, "interrupted"),
         ("Next", None),
@@ -120,7 +120,7 @@ async def test_a_process_that_was_stopped_for_longer_than_its_lease_writes_nothi
         service.process.send_signal(signal.SIGCONT)
         assert [each async for each in mine][-1].json["error"]["code"] == "generation_lost"
         assert (await follow(elsewhere, turn_id))[:-1] == received[:-1]
-    assert [m["content"] for m in await kept(redis, user)] == ["Hi", "Hel"]
+    assert [m["content"] for m in await stored_messages(redis, user)] == ["Hi", "Hel"]
 
 
 async def test_while_redis_is_away_no_living_turn_is_closed_and_nothing_is_stored_twice(
@@ -144,7 +144,7 @@ async def test_while_redis_is_away_no_living_turn_is_closed_and_nothing_is_store
             assert [each async for each in mine][-1].data == "[DONE]"
             assert [each async for each in theirs][-1].data == "[DONE]"
         async with Redis.from_url(own_store) as redis:
-            assert [m["content"] for m in await kept(redis, user)] == ["Hi", "Hello"]
+            assert [m["content"] for m in await stored_messages(redis, user)] == ["Hi", "Hello"]
 
 
 @pytest.mark.parametrize("grace", [60, 1])
@@ -193,7 +193,7 @@ async def test_a_signal_with_a_hundred_running_streams(
         assert {json.loads(end)["error"]["code"] for end in ends} == {"draining"}
     status, text = ("complete", "Hello") if grace == 60 else ("interrupted", "Hel")
     for n in range(100):
-        messages = await kept(redis, f"{user}-{n}")
+        messages = await stored_messages(redis, f"{user}-{n}")
         assert [(m["content"], m.get("status")) for m in messages] == [("Hi", None), (text, status)]
 
 
@@ -231,7 +231,7 @@ async def test_turns_whose_clients_vanish_and_come_back_elsewhere_are_each_kept_
         await asyncio.gather(*(visit(n) for n in range(TURNS)))
         async with Redis.from_url(own_store) as redis:
             for n in range(TURNS):
-                while len(messages := await kept(redis, f"{user}-{n % 10}", f"c{n}")) < 2:
+                while len(messages := await stored_messages(redis, f"{user}-{n % 10}", f"c{n}")) < 2:
                     await asyncio.sleep(0.05)
                 assert [m["content"] for m in messages] == [f"q{n}", whole[n]]
             assert await running_turns(redis) == set()
@@ -306,7 +306,7 @@ async def test_damaged_keys_of_one_user_keep_nobody_else_from_being_closed(
             await redis.set(f"chat:{{{damaged}}}:messages:default", "damaged")
             service.process.kill()
         for user in users:
-            while user != damaged and not await kept(redis, user):
+            while user != damaged and not await stored_messages(redis, user):
                 await asyncio.sleep(0.05)
         backend.script = says("Hello")
         others = [user for user in users if user != damaged]

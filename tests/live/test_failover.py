@@ -15,7 +15,7 @@ from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, chunk, event
 from tests.support.proxy import proxy_to
 from tests.support.sse import Received, events
-from tests.support.store import kept, running_turns
+from tests.support.store import running_turns, stored_messages
 from tests.support.turns import begin, turn_of
 from tests.support.valkey import Replicated, running_cluster, running_sentinels
 
@@ -66,7 +66,7 @@ async def test_a_master_that_dies_in_mid_answer_costs_no_word(
             assert [each.id.rpartition("-")[2] for each in answer[:-1]] == [
                 str(n) for n in range(1, len(answer))
             ]
-            messages = await kept(redis, user)
+            messages = await stored_messages(redis, user)
             assert [message["role"] for message in messages] == ["user", "assistant"]
             assert messages[1]["content"] == "".join(each.content for each in answer[:-1])
             assert messages[1]["status"] == "complete"
@@ -84,7 +84,7 @@ async def test_a_master_that_hands_over_costs_nothing(
         answers = await asyncio.gather(*(whole(*each) for each in asked))
     assert {answer[-1].data for answer in answers} == {"[DONE]"}
     async with open_redis(store.url) as redis:
-        assert [len(await kept(redis, user)) for user in USERS] == [2] * len(USERS)
+        assert [len(await stored_messages(redis, user)) for user in USERS] == [2] * len(USERS)
 
 
 async def test_a_server_that_is_the_master_no_more_is_left_also_while_it_answers(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from app.embedded.process import EmbeddedProcess, package_file
 from tests.live.conftest import Serve
 from tests.support.ports import free_port
 from tests.support.sse import chat
-from tests.support.store import kept
+from tests.support.store import stored_messages
 from tests.support.turns import begin, turn_of
 
 CONTEXT_TOKENS = 512
@@ -64,7 +64,7 @@ async def test_until_it_has_loaded_its_model_it_is_unavailable_and_then_it_strea
             await answered(client, user)
             received = await chat(client, "Say hello.", user_id=user, max_tokens=8)
     assert received[-1].data == "[DONE]"
-    answer = (await kept(redis, user))[-1]
+    answer = (await stored_messages(redis, user))[-1]
     assert answer["content"] == "".join(each.content for each in received[:-1])
     assert 0 < answer["usage"]["completion_tokens"] <= 8
     assert not answer["usage_estimated"]
@@ -86,7 +86,7 @@ async def test_it_stops_generating_when_we_hang_up(
             await mine.aclose()
         while await is_generating(llama_cpp):
             await asyncio.sleep(0.02)
-        while not (messages := await kept(redis, user)):
+        while not (messages := await stored_messages(redis, user)):
             await asyncio.sleep(0.02)
     answer = messages[-1]
     assert answer["status"] == ("stopped" if how == "stopped" else "interrupted")

@@ -10,7 +10,7 @@ from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import DONE, chunk, event
 from tests.support.sse import chat
-from tests.support.store import kept
+from tests.support.store import stored_messages
 from tests.support.turns import PausedScript, begin, turn_of
 
 
@@ -68,12 +68,12 @@ async def test_a_conversation_goes_on_after_an_odd_answer(
     backend.script = script
     async with serve() as client:
         await chat(client, "One", user_id=user)
-        assert (await kept(redis, user))[1]["content"] == stored
+        assert (await stored_messages(redis, user))[1]["content"] == stored
         backend.script = strict
         assert (await chat(client, "Two", user_id=user))[-1].data == "[DONE]"
     prompt = [message["content"] for message in backend.completions[-1].body["messages"][1:]]
     assert prompt == (["Two"] if sent is None else ["One", sent, "Two"])
-    assert len(await kept(redis, user)) == 4
+    assert len(await stored_messages(redis, user)) == 4
 
 
 async def test_a_conversation_goes_on_after_an_answer_was_stopped_before_its_first_word(

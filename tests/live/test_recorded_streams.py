@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
-from tests.support.store import kept
+from tests.support.store import stored_messages
 
 OWN = Path(__file__).with_name("streams")
 RECORDED = os.environ.get("RECORDED_STREAMS", "")
@@ -114,7 +114,7 @@ async def answers_to(
             relayed, end = await ask(client, f"{user}-{name}", name)
         page = await client.get(f"/users/{user}-{name}/conversations/default")
         assert page.status_code == 200, name
-        _, stored = await kept(redis, f"{user}-{name}")
+        _, stored = await stored_messages(redis, f"{user}-{name}")
         assert page.json()["messages"][1]["content"] == stored["content"]
         return Answer(relayed, end, stored["content"], stored["status"])
 

@@ -21,7 +21,7 @@ from tests.support.chunks import chunk, event
 from tests.support.process import ROOT
 from tests.support.proxy import proxy_to
 from tests.support.sse import chat, events
-from tests.support.store import kept, running_turns
+from tests.support.store import running_turns, stored_messages
 from tests.support.turns import PausedScript, begin, follow, raw, turn_of
 from tests.support.valkey import Server, running, running_cluster, running_sentinels
 
@@ -138,5 +138,5 @@ async def test_a_turn_whose_owner_has_died_is_closed(serve: Serve, url: str) -> 
         async with serve(redis_url=url) as client:
             events = await follow(client, "lost")
         assert (events[0].content, events[-1].json["error"]["code"]) == ("Hel", LOST.code)
-        assert [message["content"] for message in await kept(redis, "user")] == ["Hi", "Hel"]
+        assert [message["content"] for message in await stored_messages(redis, "user")] == ["Hi", "Hel"]
         assert await running_turns(redis) == set()

@@ -13,7 +13,7 @@ from tests.support.certificate import own_certificate
 from tests.support.chunks import chunk, event
 from tests.support.process import started
 from tests.support.sse import events
-from tests.support.store import kept
+from tests.support.store import stored_messages
 
 KEY = "sk-canary-0123456789"
 QUESTION = "canary question of a user"
@@ -133,7 +133,7 @@ async def test_a_conversation_that_the_filter_refuses_goes_on_without_its_histor
             assert response.text.endswith("data: [DONE]\n\n")
     assert [len(exchange.body["messages"]) for exchange in backend.completions] == [2, 4, 2]
     assert response.headers["x-history-trimmed"] == "2"
-    assert len(await kept(redis, user)) == 4
+    assert len(await stored_messages(redis, user)) == 4
 
 
 async def test_a_question_that_the_filter_refuses_is_asked_once(

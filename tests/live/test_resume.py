@@ -13,7 +13,7 @@ from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange, Script, says
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.sse import chat, events
-from tests.support.store import kept
+from tests.support.store import stored_messages
 from tests.support.turns import PausedScript, begin, follow, raw, turn_of
 
 WORDS = [f"word{n} " for n in range(198)]
@@ -188,7 +188,7 @@ async def test_a_stopped_turn_ends_with_a_last_chunk_and_is_kept(
         assert rest[1].data == "[DONE]"
         assert await follow(elsewhere, turn_id) == [first, *rest]
         assert (await elsewhere.delete(f"/chat/{turn_id}")).json()["status"] == "stopped"
-    assert [(m["content"], m.get("status")) for m in await kept(redis, user)] == [
+    assert [(m["content"], m.get("status")) for m in await stored_messages(redis, user)] == [
         ("Hi", None),
         ("Hel", "stopped"),
     ]
@@ -231,7 +231,7 @@ async def test_a_turn_that_nobody_reads_is_interrupted_after_the_grace(
         await asyncio.wait_for(backend.completions[0].hung_up.wait(), 5)
         received = await follow(client, turn_id)
     assert received[-1].json["error"]["code"] == "interrupted"
-    assert (await kept(redis, user))[1]["status"] == "interrupted"
+    assert (await stored_messages(redis, user))[1]["status"] == "interrupted"
 
 
 async def test_a_reader_elsewhere_keeps_a_turn_alive(serve: Serve, backend: Backend, user: str) -> None:
@@ -292,7 +292,7 @@ async def test_a_new_message_takes_the_conversation_over(
         assert (await follow(here, turn_id))[-1].json["error"]["code"] == "interrupted"
     prompt = [message["content"] for message in backend.completions[1].body["messages"]]
     assert prompt[1:] == ["Hi", "Hel", "Again"]
-    assert [m["content"] for m in await kept(redis, user)] == ["Hi", "Hel", "Again", "Bye"]
+    assert [m["content"] for m in await stored_messages(redis, user)] == ["Hi", "Hel", "Again", "Bye"]
 
 
 async def test_a_key_that_is_sent_again_while_its_start_is_taken_back_is_a_start(
@@ -350,7 +350,7 @@ async def test_a_key_that_is_repeated_gives_the_same_turn_live_and_afterwards(
         assert len(backend.completions) == 1
         other = await post(here, "Another")
         assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
-    assert len(await kept(redis, user)) == 2
+    assert len(await stored_messages(redis, user)) == 2
 
 
 async def test_a_start_that_failed_is_told_to_all_and_frees_its_key(
@@ -375,7 +375,7 @@ async def test_a_start_that_failed_is_told_to_all_and_frees_its_key(
         backend.script = PausedScript(rest=tuple(answer("fine")))
         backend.script.go_on.set()
         assert (await post(elsewhere)).status_code == 200
-    assert len(await kept(redis, user)) == 2
+    assert len(await stored_messages(redis, user)) == 2
 
 
 async def records(redis: Redis, user: str) -> set[bytes]:
@@ -458,7 +458,7 @@ async def test_without_usage_of_the_backend_an_estimate_is_kept_and_flagged(
     held.go_on.set()
     async with serve() as client:
         await chat(client, user_id=user)
-    reply = (await kept(redis, user))[1]
+    reply = (await stored_messages(redis, user))[1]
     assert reply["usage_estimated"] is True
     assert reply["usage"]["completion_tokens"] == 3
 

@@ -22,7 +22,7 @@ from tests.support.chunks import answer
 from tests.support.process import ServiceProcess, started
 from tests.support.service import client_of
 from tests.support.sse import Received, events
-from tests.support.store import kept, running_turns
+from tests.support.store import running_turns, stored_messages
 from tests.support.turns import turn_of
 
 REPLICAS = 2
@@ -178,7 +178,9 @@ async def test_every_answer_outlives_the_replica_that_began_it(
             is_over.set()
         async with Redis.from_url(own_store) as redis:
             for client in clients:
-                assert [(m["content"], m.get("status")) for m in await kept(redis, client.user)] == [
+                assert [
+                    (m["content"], m.get("status")) for m in await stored_messages(redis, client.user)
+                ] == [
                     message
                     for question in client.questions
                     for message in ((question, None), ("".join(words(question)), "complete"))

@@ -12,7 +12,7 @@ from tests.live.conftest import Serve
 from tests.support.backend import Backend
 from tests.support.chunks import chunk, event
 from tests.support.sse import Received, chat, events
-from tests.support.store import frozen, kept
+from tests.support.store import frozen, stored_messages
 from tests.support.turns import PausedScript
 
 
@@ -23,7 +23,7 @@ def refused() -> str:
 
 async def contents(url: str) -> list[str]:
     async with Redis.from_url(url) as redis:
-        return [message["content"] for message in await kept(redis, "user")]
+        return [message["content"] for message in await stored_messages(redis, "user")]
 
 
 async def test_a_refused_store_is_a_503_within_three_seconds_and_the_process_stays_alive(

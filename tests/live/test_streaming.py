@@ -13,7 +13,7 @@ from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.service import settings_for
 from tests.support.sse import chat, events
-from tests.support.store import kept
+from tests.support.store import stored_messages
 from tests.support.turns import rest_of
 
 
@@ -102,7 +102,10 @@ async def test_what_fails_after_the_status_fails_in_the_stream_and_the_question_
         go_on.set()
         received = [each async for each in events(response)]
     assert [each.json["error"]["code"] for each in received] == ["upstream_error"]
-    assert [(m["content"], m.get("status")) for m in await kept(redis, user)] == [("Hi", None), ("", "error")]
+    assert [(m["content"], m.get("status")) for m in await stored_messages(redis, user)] == [
+        ("Hi", None),
+        ("", "error"),
+    ]
 
 
 async def test_an_answer_may_not_take_longer_than_the_total(
@@ -137,7 +140,7 @@ async def test_a_reader_that_goes_away_stops_nothing(
             async for _ in events(response):
                 break
         left.set()
-        while len(messages := await kept(redis, user)) < 2:
+        while len(messages := await stored_messages(redis, user)) < 2:
             await asyncio.sleep(0.01)
     assert (messages[1]["content"], messages[1]["status"]) == ("Hello", "complete")
 
@@ -173,7 +176,7 @@ async def test_many_streams_at_once_are_never_mixed_up(
     for name, mine in zip(users, received, strict=True):
         text = "".join(f"{name}:{n} " for n in range(5))
         assert "".join(each.content for each in mine[:-1]) == text
-        assert (await kept(redis, name))[1]["content"] == text
+        assert (await stored_messages(redis, name))[1]["content"] == text
 
 
 async def test_a_turn_that_a_drain_overtakes_while_it_starts_is_refused(
@@ -205,4 +208,4 @@ async def test_a_stream_that_fails_with_its_first_event_is_a_502_and_leaves_noth
     async with serve() as client:
         response = await client.post("/chat", json=ask(user))
     assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_error")
-    assert await kept(redis, user) == []
+    assert await stored_messages(redis, user) == []

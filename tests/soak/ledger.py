@@ -6,7 +6,7 @@ from typing import Literal
 
 from redis.asyncio import Redis
 
-from tests.support.store import kept
+from tests.support.store import stored_messages
 
 Told = Literal["refused", "stored", "broken off", "left"]
 """An error as a status · `[DONE]` · an error in the stream · the client left and did not hear the end."""
@@ -45,7 +45,7 @@ class Ledger:
         for question in self.questions:
             by_conversation.setdefault((question.user, question.conversation), []).append(question)
         for (user, conversation), questions in by_conversation.items():
-            messages = await kept(redis, user, conversation)
+            messages = await stored_messages(redis, user, conversation)
             for message in messages:
                 if not message["content"].startswith(user) and message["content"]:
                     self.violations.append(f"{user} has a message of somebody else: {message['content']!r}")

@@ -22,7 +22,9 @@ from tests.support.ports import free_port
 _START_SECONDS = 60.0
 
 
-async def kept(redis: RedisClient, user: str, conversation: str = "default") -> list[dict[str, Any]]:
+async def stored_messages(
+    redis: RedisClient, user: str, conversation: str = "default"
+) -> list[dict[str, Any]]:
     """A conversation's messages as they stand in their list."""
     elements = await redis.lrange(f"chat:{{{user}}}:messages:{conversation}", 0, -1)
     return [json.loads(element) for element in elements]
