@@ -101,7 +101,7 @@ async def test_tokens_come_one_by_one(client: httpx.AsyncClient) -> None:
     assert len(reads) > b"".join(reads).count(b"\n\n") / 2
 
 
-async def test_whoever_leaves_comes_back_to_any_replica_without_gap_or_repeat(
+async def test_a_reader_that_leaves_comes_back_to_any_replica_without_gap_or_repeat(
     client: httpx.AsyncClient, replicas: list[Replica]
 ) -> None:
     async def come_back(last: Received) -> list[Received]:

@@ -107,7 +107,7 @@ async def test_the_text_is_whole_though_the_line_is_cut_within_an_event_and_betw
         assert process.stdout is not None
         printed = await process.stdout.readuntil(b"word0")
         proxy.reset()
-        # Nothing more comes until the second half does: whoever has read so far is between two events.
+        # The second half is held back, so a client that has read this far is between two events.
         printed += await process.stdout.readuntil(f"word{HALF - 2}".encode())
         proxy.refuse()
         proxy.reset()

@@ -1,4 +1,4 @@
-"""Somebody else, whose stream goes on while a fault is there."""
+"""Another user, whose stream must continue during a fault."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -18,7 +18,7 @@ _PAUSE_SECONDS = 0.03
 
 
 class _Bystander:
-    """Is given one token after the other, each only once the one before it has been read."""
+    """A client that gets one token after the other, each after it has read the one before."""
 
     def __init__(self) -> None:
         self.answer = Dictated()
@@ -27,23 +27,23 @@ class _Bystander:
         self.turn_id = ""
 
     async def begin(self, owner: httpx.AsyncClient) -> AsyncGenerator[Received, None]:
-        """Ask, and hear the first token."""
+        """Ask, and read the first token."""
         stream = begin(owner, BYSTANDER, message=BYSTANDER)
         await self._hear(stream)
         return stream
 
     async def listen(self, stream: AsyncGenerator[Received, None]) -> None:
-        """Hear tokens until the fault is over."""
+        """Read tokens until the fault is over."""
         while not self._is_over:
             await self._hear(stream)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def stop(self) -> None:
-        """The fault is over."""
+        """End the stream of tokens, because the fault is over."""
         self._is_over = True
 
     async def hear_the_end(self, stream: AsyncGenerator[Received, None]) -> None:
-        """A last token, and the one end."""
+        """Read a last token, and the one end."""
         await self._hear(stream)
         self.answer.say(*answer()[1:])
         rest = [each.data async for each in stream]
@@ -61,10 +61,10 @@ class _Bystander:
 
 @asynccontextmanager
 async def undisturbed(lab: Lab, *, owner: httpx.AsyncClient) -> AsyncIterator[None]:
-    """Hold that a stream that began before a fault gets every token while the fault is there, and its end.
+    """Check that a stream which began before a fault gets every token during the fault, and its end.
 
     Args:
-        lab: Where it happens; the stream is read from the service here.
+        lab: The set-up of the case; the stream is read from its service `here`.
         owner: The process that generates it.
     """
     bystander = _Bystander()
@@ -80,7 +80,7 @@ async def undisturbed(lab: Lab, *, owner: httpx.AsyncClient) -> AsyncIterator[No
 
 
 async def _rest(client: httpx.AsyncClient, turn_id: str) -> AsyncGenerator[Received, None]:
-    """What comes after a turn's first event."""
+    """Read the events after a turn's first one."""
     headers = {"Last-Event-ID": f"{turn_id}-1"}
     async with client.stream("GET", f"/chat/{turn_id}", headers=headers) as response:
         async for each in events(response):

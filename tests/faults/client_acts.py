@@ -1,4 +1,4 @@
-"""What clients do wrong, and lines that drop."""
+"""Faults of clients, and connections that break."""
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
@@ -19,12 +19,12 @@ from tests.support.sse import events
 REST = (FINISH, event(usage_chunk()), DONE)
 GONE = "nothing: it has gone"
 _BIG = event(chunk("", padding="x" * 64 * 1024))
-"""More of them than the sockets' buffers take."""
+"""A part of an answer that overfills the sockets' buffers."""
 LONG = [HEL, *[_BIG] * 300, LO, *REST]
 
 
 def gone_before_the_head(script: Script) -> Act:
-    """It goes while its status is held; only then does the backend answer."""
+    """Leave before the status; the backend answers afterwards."""
 
     async def act(lab: Lab) -> str:
         has_gone = asyncio.Event()
@@ -50,7 +50,7 @@ def gone_before_the_head(script: Script) -> Act:
 
 
 def gone_in_mid_answer(*, with_reset: bool) -> Act:
-    """It goes, and the backend goes on."""
+    """Leave; the backend continues."""
 
     async def act(lab: Lab) -> str:
         lab.scripts[QUESTION] = answer = Dictated(HEL)
@@ -67,14 +67,14 @@ def gone_in_mid_answer(*, with_reset: bool) -> Act:
 
 
 async def gone_for_good(lab: Lab) -> str:
-    """It goes, and the backend has more to say for as long as anybody listens."""
+    """Leave; the backend would continue as long as a client reads."""
     async with lab.mid_answer(Dictated(HEL)):
         lab.strike()
     return GONE
 
 
 async def comes_back(lab: Lab) -> str:
-    """It goes, and follows the turn from where it was."""
+    """Leave, and resume the turn at the last event."""
     answer = Dictated(HEL)
     async with lab.mid_answer(answer) as turn:
         lab.strike()
@@ -86,7 +86,7 @@ async def comes_back(lab: Lab) -> str:
 
 
 async def asks_again_with_its_key(lab: Lab) -> str:
-    """It goes without an event, and sends its request once more."""
+    """Leave without an event, and send the same request again."""
     lab.scripts[QUESTION] = answer = Dictated(HEL)
     ask = request("Idempotency-Key: k1")
     async with wire(lab) as line:
@@ -101,7 +101,7 @@ async def asks_again_with_its_key(lab: Lab) -> str:
 
 
 async def half_closed(lab: Lab) -> str:
-    """It sends nothing any more, and would listen."""
+    """Close the sending side, and keep reading."""
     lab.scripts[QUESTION] = answer = Dictated(HEL)
     async with wire(lab) as line:
         await line.send(request("Connection: close"))
@@ -114,20 +114,20 @@ async def half_closed(lab: Lab) -> str:
 
 
 async def stalled(lab: Lab) -> str:
-    """It reads nothing until it is given up, and then what is left in the buffers."""
+    """Read nothing until the service disconnects, then read what is left in the buffers."""
     with capture_logs() as logged:
         async with wire(lab) as line:
             await line.send(request())
 
-            async def is_given_up() -> bool:
+            async def is_disconnected() -> bool:
                 return any(entry["event"] == "slow reader disconnected" for entry in logged)
 
-            await until(is_given_up)
+            await until(is_disconnected)
             return await line.seen()
 
 
 async def slow(lab: Lab) -> str:
-    """It reads a little now and then, for longer than one that reads nothing may take."""
+    """Read a little at a time, for longer than a client may read nothing."""
     async with wire(lab) as line:
         await line.send(request("Connection: close"))
         while await line.receive():
@@ -136,7 +136,7 @@ async def slow(lab: Lab) -> str:
 
 
 def sends(*parts: bytes) -> Act:
-    """These bytes, on a line of its own."""
+    """Send these bytes on a connection of their own."""
 
     async def act(lab: Lab) -> str:
         async with wire(lab) as line:
@@ -147,12 +147,12 @@ def sends(*parts: bytes) -> Act:
 
 
 def posts(body: bytes) -> Act:
-    """A request with this body."""
+    """Send a request with this body."""
     return sends(request("Connection: close", body=body))
 
 
 def sends_and_goes(*parts: bytes) -> Act:
-    """These bytes, and no more."""
+    """Send these bytes, and leave."""
 
     async def act(lab: Lab) -> str:
         async with wire(lab) as line:
@@ -163,14 +163,14 @@ def sends_and_goes(*parts: bytes) -> Act:
 
 
 async def slow_body(lab: Lab) -> str:
-    """Its body begins, and does not come to an end."""
+    """Begin a body and do not end it."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(middleware, "BODY_SECONDS", 0.3)
         return await sends(head(f"Content-Length: {len(BODY)}"), BODY[:-1])(lab)
 
 
 async def many_silent(lab: Lab) -> str:
-    """A hundred connections say nothing, while it asks."""
+    """Ask while a hundred connections send nothing."""
     async with AsyncExitStack() as lines:
         for _ in range(100):
             await lines.enter_async_context(wire(lab))

@@ -1,4 +1,4 @@
-"""The runner of the cases, and the seconds that each took."""
+"""The runner of the cases, which notes the seconds of each."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -23,26 +23,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The event loop that the service runs on: another one meets a broken line in another way."""
+    """Use the service's event loop: each loop reacts differently to a broken connection."""
     return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
 def seconds(pytestconfig: pytest.Config) -> dict[str, float]:
-    """How long each case of this run took, by its row."""
+    """The seconds that each case of this run took, by row."""
     return pytestconfig.stash.setdefault(_SECONDS, {})
 
 
 @pytest.fixture(scope="session")
 def sound_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """For all cases that have no fault of the store."""
+    """Run a store for all cases without a fault of the store."""
     with running_store(tmp_path_factory.mktemp("store")) as store:
         yield store
 
 
 @pytest.fixture
 def proven(seconds: dict[str, float], sound_store: Store, tmp_path: Path) -> Prove:
-    """Hold a fault, and note how long it took."""
+    """Prove a fault, and note its seconds."""
 
     async def run(fault: Fault) -> None:
         with running_store(tmp_path) if fault.group == "store" else nullcontext(sound_store) as store:

@@ -1,4 +1,4 @@
-"""One row of `docs/faults.md`: what goes wrong, when, and what comes of it."""
+"""A row of `docs/faults.md`: what goes wrong, when, and with which result."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,35 +21,35 @@ Act = Callable[[Lab], Awaitable[str]]
 
 
 async def ask(lab: Lab) -> str:
-    """What a client does where the fault is with somebody else: ask, and read to the end."""
+    """Ask, and read to the end: the client's act if the fault is elsewhere."""
     return await lab.ask()
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A case of the suite. The texts are what is asserted, and what the table says."""
+    """A case of the suite. Its texts are asserted, and they are the row of the table."""
 
     group: Literal["backend", "store", "client"]
     name: str
     phase: str
     sees: str
-    """As `Lab.ask` tells it."""
+    """What the client sees, in the words of `Lab.ask`."""
     stored: str
-    """As `Lab.stored` tells it."""
+    """What is stored, in the words of `Lab.stored`."""
     answers: tuple[Script, ...] = (says("Hello"),)
-    """The backend's, one an attempt; the last one stays."""
+    """The backend's answers, one for each attempt; the last one repeats."""
     act: Act = ask
-    """What is done, and what its client sees."""
+    """Makes the fault happen, and returns what the client sees."""
     asked: int = 1
-    """How often the backend is."""
+    """How often the backend is asked."""
     settings: Mapping[str, object] = field(default_factory=dict)
     has_replica: bool = False
-    """Whether another process of the service is there."""
+    """Whether a second process of the service runs."""
 
     def __str__(self) -> str:
         return f"{self.phase}: {self.name}"
 
     @property
     def full_name(self) -> str:
-        """Its name among all faults."""
+        """The name of this fault among all faults."""
         return f"{self.group}: {self}"

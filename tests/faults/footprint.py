@@ -1,4 +1,4 @@
-"""What a process holds: its tasks and its descriptors."""
+"""The footprint of a process: its tasks and its descriptors."""
 
 import asyncio
 import socket
@@ -11,21 +11,21 @@ _DESCRIPTORS = Path("/dev/fd")
 
 
 class Footprint(NamedTuple):
-    """To be compared with a later one."""
+    """Tasks and descriptors at one moment, to compare with a later one."""
 
     tasks: Counter[str]
     descriptors: int
 
     def is_within(self, earlier: "Footprint") -> bool:
-        """Whether nothing has been added."""
+        """Tell whether nothing has been added since an earlier moment."""
         return self.tasks <= earlier.tasks and self.descriptors <= earlier.descriptors
 
 
 def footprint(*, pooled_ports: Collection[int]) -> Footprint:
-    """The tasks and open descriptors of this process.
+    """Count the tasks and open descriptors of this process.
 
     Args:
-        pooled_ports: Connections of these ports are left out: a pool keeps them.
+        pooled_ports: Connections of these ports are not counted, because a pool keeps them.
     """
     names = (_name(task) for task in asyncio.all_tasks())
     tasks = Counter(name for name in names if not name.startswith("Proxy."))
@@ -41,16 +41,16 @@ def _open_descriptors(pooled_ports: Collection[int]) -> int:
 
 
 def _is_pooled(descriptor: int, ports: Collection[int]) -> bool:
-    """Whether it is a connection that has one of these ports at either end."""
+    """Tell whether a descriptor is a connection with one of these ports at either end."""
     try:
         connection = socket.socket(fileno=descriptor)
-    except OSError:  # it is a file, or is closed by now
+    except OSError:  # a file, or closed by now
         return False
     try:
         return connection.family == socket.AF_INET and any(
             port in ports for _, port in (connection.getsockname(), connection.getpeername())
         )
-    except OSError:  # it is not connected
+    except OSError:  # not connected
         return False
     finally:
         connection.detach()

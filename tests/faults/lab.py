@@ -1,4 +1,4 @@
-"""The service, its backend and its store on real sockets, each line between them through a proxy."""
+"""The service, its backend and its store on real sockets, with a proxy on each connection."""
 
 import asyncio
 import json
@@ -20,11 +20,11 @@ USER = "user"
 QUESTION = "Hi"
 NEXT_QUESTION = "Are you still there?"
 BOUND_SECONDS = 20.0
-"""For what has to come, and is not measured."""
+"""The limit for events that must happen but are not measured."""
 
 
 class Lab:
-    """What a case acts on, and what it looks at."""
+    """The set-up of a case: what it acts on and what it observes."""
 
     def __init__(
         self,
@@ -37,11 +37,11 @@ class Lab:
         store_line: Proxy,
         redis: Redis,
     ) -> None:
-        """Look at what others have started.
+        """Observe processes that the caller has started.
 
         Args:
             here: The service that meets the fault.
-            elsewhere: Another process of it, where the case has one; else the same.
+            elsewhere: A second process of the service if the case has one, otherwise the same.
             backend: Scripted.
             backend_line: Between the service here and the backend.
             store: A Valkey of this case alone.
@@ -57,20 +57,20 @@ class Lab:
         self.redis = redis
         self.struck_at = time.monotonic()
         self.scripts: dict[str, Script] = {NEXT_QUESTION: says("Yes")}
-        """The backend's answers, by the question."""
+        """The backend's answers, by question."""
         backend.script = self._answer
 
     @property
     def pooled_ports(self) -> list[int]:
-        """Where connections are kept for later: their number says nothing."""
+        """The ports with pooled connections, whose number says nothing."""
         return [self.store_line.port, *self.store.ports]
 
     def strike(self) -> None:
-        """From now on the time counts."""
+        """Start the measured time."""
         self.struck_at = time.monotonic()
 
     async def ask(self, client: httpx.AsyncClient | None = None, **body: Any) -> str:
-        """Ask, read to the end, and tell what was seen: a status and a code, or a text and how it ended."""
+        """Ask, read to the end, and describe the response: a status and a code, or a text and its end."""
         request = {"user_id": USER, "message": QUESTION, **body}
         async with (client or self.here).stream("POST", "/chat", json=request) as response:
             if response.status_code != httpx.codes.OK:
@@ -81,7 +81,7 @@ class Lab:
     async def mid_answer(
         self, script: Script | None = None, *, client: httpx.AsyncClient | None = None
     ) -> AsyncIterator["OpenTurn"]:
-        """A turn whose first event has been read."""
+        """Start a turn, and read its first event."""
         if script is not None:
             self.scripts[QUESTION] = script
         request = {"user_id": USER, "message": QUESTION}
@@ -92,30 +92,30 @@ class Lab:
             yield OpenTurn(await anext(stream), stream)
 
     async def messages(self) -> list[dict[str, Any]]:
-        """The conversation as it is stored."""
+        """Read the stored conversation."""
         elements = await self.redis.lrange(f"chat:{{{USER}}}:messages:default", 0, -1)
         return [json.loads(element) for element in elements]
 
     async def stored(self) -> str:
-        """What is stored: the text and the status of each answer; its question is there with it."""
+        """Describe each stored answer: its text and status. Check that its question is stored, too."""
         messages = await self.messages()
         assert [each["role"] for each in messages] == ["user", "assistant"] * (len(messages) // 2)
         return ", ".join(_stored_answer(each) for each in messages[1::2]) or "nothing"
 
     def times_asked(self, question: str) -> int:
-        """How often the backend has been asked this."""
+        """Count the requests with this question to the backend."""
         return [_question(exchange) for exchange in self.backend.completions].count(question)
 
     async def _answer(self, exchange: Exchange) -> None:
         await self.scripts[_question(exchange)](exchange)
 
     async def keys(self, pattern: str) -> set[bytes]:
-        """Every key that is like this."""
+        """Find the keys that match a pattern."""
         return {key async for key in self.redis.scan_iter(pattern)}
 
 
 class OpenTurn:
-    """A turn that is being read."""
+    """A turn with an open reader."""
 
     def __init__(self, first: Received, stream: AsyncGenerator[Received, None]) -> None:
         self.id = turn_of(first)
@@ -123,22 +123,22 @@ class OpenTurn:
         self._stream = stream
 
     async def hears(self, content: str) -> None:
-        """The next event comes, and carries this."""
+        """Expect the next event to carry this content."""
         self._received.append(await anext(self._stream))
         assert self._received[-1].content == content
 
     async def end(self) -> str:
-        """Read to the end, and tell what was seen."""
+        """Read to the end, and describe what the client saw."""
         return _describe([*self._received, *[each async for each in self._stream]])
 
 
 def _question(exchange: Exchange) -> str:
     content: str = exchange.body["messages"][-1]["content"]
-    return content.rpartition("\n\n")[2]  # a system prompt may stand before it
+    return content.rpartition("\n\n")[2]  # a system prompt may precede it
 
 
 def refusal(status: int, headers: httpx.Headers, body: bytes) -> str:
-    """A status other than 200, as it is told."""
+    """Describe a response other than 200."""
     error = json.loads(body)["error"]
     assert set(error) - {"turn_id"} == {"message", "type", "code", "param", "request_id"}
     assert "://" not in error["message"]
@@ -148,18 +148,18 @@ def refusal(status: int, headers: httpx.Headers, body: bytes) -> str:
 
 
 async def as_seen(stream: AsyncIterator[Received]) -> str:
-    """A stream, as it is told."""
+    """Describe a stream as its client sees it."""
     received: list[Received] = []
     try:
         async for each in _in_order(stream):
-            received.append(each)  # noqa: PERF401 - what came before the line was cut is wanted
+            received.append(each)  # noqa: PERF401 - the events before the cut are needed
     except httpx.TransportError:
         return _describe(received, end="the line is cut")
     return _describe(received)
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what another process, or another task, does in its own time."""
+    """Wait for the work of another process or task."""
     async with asyncio.timeout(BOUND_SECONDS):
         while not await is_so():
             await asyncio.sleep(0.01)
@@ -176,7 +176,7 @@ def _describe(received: list[Received], end: str = "") -> str:
 
 
 async def _in_order(stream: AsyncIterator[Received]) -> AsyncGenerator[Received, None]:
-    """The events, held against the contract: no gap in their ids, one end, and nothing after it."""
+    """Check the events against the contract: no gap in their ids, one end, and nothing after it."""
     number, is_over = 0, False
     async for each in stream:
         assert not is_over, "an event after the terminal one"

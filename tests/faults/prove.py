@@ -1,4 +1,4 @@
-"""What is held of every fault, whatever it is."""
+"""The checks that apply to every fault."""
 
 import time
 from collections.abc import AsyncIterator
@@ -21,9 +21,9 @@ from tests.support.store import Store, running_turns
 
 
 async def prove(fault: Fault, store: Store) -> float:
-    """Let a fault happen, and hold everything that is claimed of it.
+    """Let a fault happen, and check every claim about it.
 
-    The client sees what the row says, and the conversation keeps what the row says. A turn that failed before
+    The client sees, and the conversation stores, what the row says. A turn that failed before
     its first event leaves nothing behind. A bystander's stream, begun before, gets every token and its end.
     The conversation takes the next turn. In the end nothing is held that was not held before.
 
@@ -43,8 +43,8 @@ async def prove(fault: Fault, store: Store) -> float:
             seconds = time.monotonic() - lab.struck_at
             assert seen == fault.sees
             assert lab.times_asked(QUESTION) == fault.asked
-            await _hold_what_is_kept(lab, fault, records)
-            await _hold_that_the_conversation_goes_on(lab, fault)
+            await _check_what_is_stored(lab, fault, records)
+            await _check_that_the_conversation_continues(lab, fault)
 
         async def is_as_before() -> bool:
             return footprint(pooled_ports=lab.pooled_ports).is_within(before)
@@ -57,14 +57,14 @@ async def prove(fault: Fault, store: Store) -> float:
     return seconds
 
 
-async def _hold_what_is_kept(lab: Lab, fault: Fault, records: set[bytes]) -> None:
+async def _check_what_is_stored(lab: Lab, fault: Fault, records: set[bytes]) -> None:
     if not fault.sees.endswith("[DONE]"):
 
-        async def is_kept() -> bool:
+        async def is_stored() -> bool:
             return await lab.stored() == fault.stored
 
-        # Its client was not told that it is stored, so it may be stored later.
-        await until(is_kept)
+        # The client got no [DONE], so the answer may be stored later.
+        await until(is_stored)
     assert await lab.stored() == fault.stored
     if fault.stored == NOTHING:
 
@@ -75,19 +75,19 @@ async def _hold_what_is_kept(lab: Lab, fault: Fault, records: set[bytes]) -> Non
         await until(nothing_is_left)
 
 
-async def _hold_that_the_conversation_goes_on(lab: Lab, fault: Fault) -> None:
+async def _check_that_the_conversation_continues(lab: Lab, fault: Fault) -> None:
     assert await lab.ask(_sound(lab, fault), message=NEXT_QUESTION) == "Yes, then [DONE]"
     before = "" if fault.stored == NOTHING else f"{fault.stored}, "
     assert await lab.stored() == f"{before}Yes (complete)"
 
 
 def _sound(lab: Lab, fault: Fault) -> httpx.AsyncClient:
-    """A process that is set up for an ordinary answer."""
+    """Return a process that is set up for ordinary answers."""
     return lab.elsewhere if _binds_answers(fault) else lab.here
 
 
 def _binds_answers(fault: Fault) -> bool:
-    """Whether the case's settings are such that other answers cannot come from the same process."""
+    """Tell whether the case's settings keep its process from giving ordinary answers."""
     return any(name.startswith("llm_") for name in fault.settings)
 
 
@@ -103,7 +103,7 @@ async def _lab(fault: Fault, store: Store) -> AsyncIterator[Lab]:
         async def served(**values: object) -> httpx.AsyncClient:
             app = create_app(settings_for(redis_url=f"redis://127.0.0.1:{store_line.port}/0", **values))
             client = await stack.enter_async_context(serving(app))
-            # Without connections that are kept for a next request, what is open can be counted.
+            # Open connections can only be counted if the client keeps none for a next request.
             return await stack.enter_async_context(client_of(str(client.base_url), keeps_connections=False))
 
         here = await served(**{"llm_base_url": f"http://127.0.0.1:{backend_line.port}/v1", **fault.settings})

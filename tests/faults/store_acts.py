@@ -1,4 +1,4 @@
-"""What a client lives through while its store is broken at one moment of a turn or another."""
+"""Acts of a client while its store is broken at some moment of a turn."""
 
 import asyncio
 from hashlib import sha1
@@ -19,7 +19,7 @@ _REST = (FINISH, event(usage_chunk()), DONE)
 
 
 def at_the_start(broken: Break) -> Act:
-    """Ask while it is broken."""
+    """Ask while the store is broken."""
 
     async def act(lab: Lab) -> str:
         async with broken(lab):
@@ -30,7 +30,7 @@ def at_the_start(broken: Break) -> Act:
 
 
 def for_half_a_second_at_the_start(broken: Break) -> Act:
-    """Ask while it is broken; it is whole again before its time-out."""
+    """Ask while the store is broken; it works again before the time-out."""
 
     async def act(lab: Lab) -> str:
         async with broken(lab):
@@ -43,7 +43,7 @@ def for_half_a_second_at_the_start(broken: Break) -> Act:
 
 
 def in_mid_answer(broken: Break, *, seconds: float = 0.2, seconds_afterwards: float = 0) -> Act:
-    """The client hears on while it is broken."""
+    """Keep reading while the store is broken."""
 
     async def act(lab: Lab) -> str:
         answer = Dictated(HEL)
@@ -61,7 +61,7 @@ def in_mid_answer(broken: Break, *, seconds: float = 0.2, seconds_afterwards: fl
 
 
 def in_mid_answer_elsewhere(broken: Break) -> Act:
-    """The client follows the turn of another process, which goes on while it is broken."""
+    """Follow a turn of another process while the store is broken."""
 
     async def act(lab: Lab) -> str:
         answer = Dictated(HEL)
@@ -84,7 +84,7 @@ def in_mid_answer_elsewhere(broken: Break) -> Act:
 
 
 def until_it_ends(broken: Break) -> Act:
-    """The turn ends by itself while it is broken."""
+    """Wait for the turn's end while the store is broken."""
 
     async def act(lab: Lab) -> str:
         answer = Dictated(HEL)
@@ -97,7 +97,7 @@ def until_it_ends(broken: Break) -> Act:
 
 
 def at_the_end(broken: Break, *, seconds: float = 0.3, is_in_the_way: bool = True) -> Act:
-    """The last token comes while it is broken; where that is in the way, the end waits for its repair."""
+    """Get the last token while the store is broken; if that blocks the end, the end waits for the repair."""
 
     async def act(lab: Lab) -> str:
         answer = Dictated(HEL)
@@ -115,7 +115,7 @@ def at_the_end(broken: Break, *, seconds: float = 0.3, is_in_the_way: bool = Tru
 
 
 def too_long_at_the_end(broken: Break) -> Act:
-    """The last token comes while it is broken, and it stays so for longer than the end waits."""
+    """Get the last token while the store is broken for longer than the end waits."""
 
     async def act(lab: Lab) -> str:
         answer = Dictated(HEL, LO, *_REST)
@@ -129,7 +129,7 @@ def too_long_at_the_end(broken: Break) -> Act:
 
 
 def reply_lost_at_the_start(*, times: int) -> Act:
-    """The start of the turn is carried out, and its reply is lost."""
+    """Lose the reply to the executed start of a turn."""
 
     async def act(lab: Lab) -> str:
         lost = lab.store_line.lose_reply(_script("start_turn"), times=times)
@@ -141,7 +141,7 @@ def reply_lost_at_the_start(*, times: int) -> Act:
 
 
 def reply_lost_in_mid_answer(*, silently: bool) -> Act:
-    """The journal is written, and the reply is lost; a reader elsewhere finds every event once."""
+    """Lose the reply to a write of the journal; a reader on another process gets every event once."""
 
     async def act(lab: Lab) -> str:
         answer = Dictated(HEL)
@@ -162,7 +162,7 @@ def reply_lost_in_mid_answer(*, silently: bool) -> Act:
 
 
 def reply_lost_at_the_end(script: str, *, times: int = 1, silently: bool = False) -> Act:
-    """A step of the end is carried out, and its reply is lost."""
+    """Lose the reply to an executed step of the end."""
 
     async def act(lab: Lab) -> str:
         answer = Dictated(HEL)
@@ -178,6 +178,6 @@ def reply_lost_at_the_end(script: str, *, times: int = 1, silently: bool = False
 
 
 def _script(name: str) -> bytes:
-    """A script as EVALSHA names it."""
+    """Return the digest by which EVALSHA names a script."""
     text = files("app.store").joinpath(f"scripts/{name}.lua").read_bytes()
     return sha1(text, usedforsecurity=False).hexdigest().encode()

@@ -1,4 +1,4 @@
-"""Ways in which the store, or the line to it, is broken for a while; at the end of each it is as it was."""
+"""Faults of the store or of the connection to it; after each, the store is as it was before."""
 
 import asyncio
 import socket
@@ -35,7 +35,7 @@ async def frozen(lab: Lab) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def mute(lab: Lab) -> AsyncIterator[None]:
-    """It does what it is told, but nobody hears its replies."""
+    """Execute commands, but let no reply arrive."""
     lab.store_line.freeze(requests=False)
     yield
     lab.store_line.thaw()
@@ -43,7 +43,7 @@ async def mute(lab: Lab) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def cut_off(lab: Lab) -> AsyncIterator[None]:
-    """The network passes nothing on."""
+    """Let the network pass nothing on."""
     lab.store_line.freeze()
     yield
     lab.store_line.thaw()
@@ -106,7 +106,7 @@ without_replicas = _configured(min_replicas_to_write=1)
 
 @asynccontextmanager
 async def read_only(lab: Lab) -> AsyncIterator[None]:
-    """It has become the replica of a master that is not there."""
+    """Make it the replica of a master that does not exist."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     await lab.redis.replicaof("127.0.0.1", str(port))
@@ -122,14 +122,14 @@ async def wrong_password(lab: Lab) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def full(lab: Lab) -> AsyncIterator[None]:
-    """It takes no connection beside the one that it has."""
+    """Accept no connection besides the existing one."""
     async with _configured(maxclients=1)(lab), reset(lab):
         yield
 
 
 @asynccontextmanager
 async def busy(lab: Lab) -> AsyncIterator[None]:
-    """It runs a script that does not end."""
+    """Run a script that does not end."""
     async with _configured(busy_reply_threshold=1)(lab), Redis.from_url(lab.store.url) as other:
         endless = asyncio.create_task(_run_endlessly(other))
         while not await _is_busy(lab.redis):
@@ -148,13 +148,13 @@ async def _is_busy(redis: Redis) -> bool:
 
 
 async def _run_endlessly(redis: Redis) -> None:
-    with suppress(RedisError):  # it is killed
+    with suppress(RedisError):  # the script is killed
         await redis.eval("while true do end", 0)
 
 
 @asynccontextmanager
 async def wrong_type(lab: Lab) -> AsyncIterator[None]:
-    """Somebody has written a STRING where the history is."""
+    """Put a STRING at the key of the history."""
     await lab.redis.set(_MESSAGES, _NO_MESSAGE)
     yield
     await lab.redis.delete(_MESSAGES)
@@ -162,7 +162,7 @@ async def wrong_type(lab: Lab) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def junk(lab: Lab) -> AsyncIterator[None]:
-    """Somebody has written an element into the history that is no message."""
+    """Put an element into the history that is not a message."""
     await lab.redis.rpush(_MESSAGES, _NO_MESSAGE)
     yield
     await lab.redis.lrem(_MESSAGES, 1, _NO_MESSAGE)
@@ -176,7 +176,7 @@ async def scripts_forgotten(lab: Lab) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def emptied(lab: Lab) -> AsyncIterator[None]:
-    """All that is known of the case's user and turn is gone, as after a failover that lost what came last."""
+    """Delete all keys of the case's user and turn, as a failover that loses the last writes does."""
     running: Any = await lab.redis.hget(f"chat:{{{USER}}}:running:default", "turn_id")
     turn_id = running.decode()
     turn_keys = (keys.record(turn_id), keys.events(turn_id))

@@ -1,4 +1,4 @@
-"""`docs/faults.md`: the rows of the suite, with the seconds of the run that wrote it."""
+"""The page `docs/faults.md`: the rows of the suite, with the seconds of the run that wrote it."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -34,11 +34,11 @@ _HEAD = """\
 
 
 def render(faults: Sequence[Fault], seconds: Mapping[str, float]) -> str:
-    """The whole page.
+    """Render the page.
 
     Args:
-        faults: All rows, those of one group together.
-        seconds: Of each row, by its name in full.
+        faults: All rows, grouped.
+        seconds: The seconds of each row, by its full name.
     """
     parts = [_INTRODUCTION]
     for group, rows in groupby(faults, lambda fault: fault.group):
@@ -48,7 +48,7 @@ def render(faults: Sequence[Fault], seconds: Mapping[str, float]) -> str:
 
 
 def without_seconds(page: str) -> list[str]:
-    """The page's lines, for a comparison with another run's."""
+    """Return the page's lines without seconds, to compare two runs."""
     return [line.rpartition("|")[0].rpartition("|")[0] or line for line in page.splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""Clients that go, stall or talk nonsense: a turn is nobody's hostage, and neither are the others."""
+"""Clients that leave, stall or send nonsense: they harm neither their turn nor other clients."""
 
 from functools import partial
 

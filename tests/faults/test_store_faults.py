@@ -1,4 +1,4 @@
-"""A store that is broken while a turn starts, streams or ends: a clear end, nothing lost, nothing doubled."""
+"""A store that breaks while a turn starts, streams or ends: a clear end, nothing lost, nothing doubled."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ _refused = partial(
 )
 _whole = partial(_fault, sees="Hello, then [DONE]", stored="Hello (complete)")
 _PATIENCE = 1.3
-"""Longer than a command waits for its reply."""
+"""Longer than a command waits for its reply, in seconds."""
 
 STARTS = [
     _refused("refused", act=at_the_start(store.refused)),

@@ -89,7 +89,7 @@ def _apart(head: bytes, first: bytes, rest: bytes) -> Act:
 
 
 async def _cut_off(lab: Lab) -> str:
-    """The network passes nothing on."""
+    """Let the network pass nothing on."""
     answer = Dictated(HEL)
     async with lab.mid_answer(answer) as turn:
         lab.strike()

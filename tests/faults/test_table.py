@@ -1,4 +1,4 @@
-"""`docs/faults.md` has every fault of the suite, and no other."""
+"""The page `docs/faults.md` has every fault of the suite, and no other."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_no_two_rows_have_one_name() -> None:
     assert len({fault.full_name for fault in FAULTS}) == len(FAULTS)
 
 
-# It comes last in its folder, when each row has its time.
+# Runs last in its folder, when each row has its time.
 def test_the_table_is_as_the_suite_has_it(seconds: dict[str, float], pytestconfig: pytest.Config) -> None:
     if pytestconfig.getoption("--write-table", default=False):
         table.PATH.write_text(table.render(FAULTS, seconds))

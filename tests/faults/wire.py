@@ -36,7 +36,7 @@ class Wire:
         self._parser = HttpResponseParser(self)
 
     async def send(self, *parts: bytes) -> None:
-        """Send bytes, each part in a write of its own."""
+        """Send bytes, each part in its own write."""
         for part in parts:
             self.writer.write(part)
             await self.writer.drain()
@@ -47,7 +47,7 @@ class Wire:
             await self.receive()
 
     async def receive(self, most: int = 64 * 1024) -> bool:
-        """Read what is there; False: the line is closed."""
+        """Read the available bytes; return False if the connection is closed."""
         try:
             data = await self.reader.read(most)
         except ConnectionError:
@@ -56,7 +56,7 @@ class Wire:
         return bool(data)
 
     async def seen(self) -> str:
-        """Read to the end, and tell what has been seen."""
+        """Read to the end, and describe what the client saw."""
         while await self.receive():
             pass
         return "; ".join([await response.seen() for response in self._responses]) or "the line is cut"
@@ -102,9 +102,9 @@ class _Response:
 
 @asynccontextmanager
 async def wire(lab: Lab) -> AsyncIterator[Wire]:
-    """A connection to the service, closed at the end."""
+    """Open a connection to the service, and close it at the end."""
     url = lab.here.base_url
-    # A small limit: what is not read stays where it is.
+    # With a small limit, unread bytes stay in the socket.
     reader, writer = await asyncio.open_connection(url.host, url.port, limit=1024)
     try:
         yield Wire(reader, writer)

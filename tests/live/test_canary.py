@@ -20,7 +20,7 @@ AT_ONCE = 40
 _CANARY = re.compile(rb"canary-(\d+)-")
 
 
-async def test_no_canary_of_a_cancelled_request_is_ever_somebody_elses(
+async def test_no_canary_of_a_cancelled_request_ever_reaches_another_user(
     serve: Serve, backend: Backend, own_store: str
 ) -> None:
     strays: list[str] = []
@@ -47,7 +47,7 @@ async def test_no_canary_of_a_cancelled_request_is_ever_somebody_elses(
         left = iter(range(CANCELS))
 
         async def cancel_requests(user: int) -> None:
-            """One request after the other, each given up between its first byte and its end."""
+            """Send one request after the other, and abort each between its first byte and its end."""
             for n in left:
                 reader, writer = await asyncio.open_connection(*addresses[n % 2])
                 writer.write(

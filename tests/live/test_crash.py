@@ -138,7 +138,7 @@ async def test_while_redis_is_away_no_living_turn_is_closed_and_nothing_is_store
             await anext(theirs)
             async with frozen(own_store):
                 await asyncio.sleep(2 * LEASE_SECONDS)  # the time away is what is tested
-            await asyncio.sleep(LEASE_SECONDS)  # in which nobody may close it
+            await asyncio.sleep(LEASE_SECONDS)  # no process may close it now
             assert not backend.completions[0].hung_up.is_set()
             held.go_on.set()
             assert [each async for each in mine][-1].data == "[DONE]"
@@ -264,7 +264,7 @@ async def test_a_stall_of_redis_shows_in_no_readers_bytes(
             theirs = events(response)
             received = [await anext(theirs)]
             async with frozen(own_store):
-                # Long enough for a write's reply to be given up, and the write to be repeated.
+                # Longer than the time-out of a write and its retry.
                 await asyncio.sleep(2.5)
             go_on.set()
             received += [each async for each in theirs]
@@ -288,7 +288,7 @@ async def test_a_reader_elsewhere_is_told_when_the_store_has_lost_its_turn(
         assert [each async for each in mine][-1].json["error"]["code"] == "generation_lost"
 
 
-async def test_damaged_keys_of_one_user_keep_nobody_else_from_being_closed(
+async def test_damaged_keys_of_one_user_keep_no_other_users_turn_from_being_closed(
     serve: Serve, backend: Backend, own_store: str, tmp_path: Path
 ) -> None:
     backend.script = PausedScript(event(chunk("Hel")))

@@ -56,7 +56,7 @@ async def test_above_the_most_readers_another_one_is_refused_and_the_turn_goes_o
         assert (await client.get(f"/users/{user}/conversations")).status_code == 200
         held.go_on.set()
         assert [each async for each in mine][-1].data == "[DONE]"
-        # What is no good request is told so first, and takes no place; nor does what was refused.
+        # An invalid request is refused first and takes no slot; nor does a refused one.
         assert (await client.get("/chat/unknown")).status_code == 404
         assert (await client.post("/chat", json={"user_id": user})).status_code == 422
         assert (await client.get(f"/chat/{turn_id}")).status_code == 200

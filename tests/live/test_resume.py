@@ -220,7 +220,7 @@ async def test_a_stop_hangs_up_in_every_phase(
     assert received[1].data == "[DONE]"
 
 
-async def test_a_turn_that_nobody_reads_is_interrupted_after_the_grace(
+async def test_a_turn_without_readers_is_interrupted_after_the_grace(
     serve: Serve, backend: Backend, redis: Redis, user: str
 ) -> None:
     backend.script = PausedScript(event(chunk("Hel")))

@@ -88,7 +88,7 @@ class Client:
     def _request(
         self, question: str, received: Sequence[Received]
     ) -> AbstractAsyncContextManager[httpx.Response]:
-        """For the rest, where something has come; else for the answer, under the same key each time."""
+        """Request the rest if an event has arrived, otherwise the answer, with the same key each time."""
         if received:
             last = {"Last-Event-ID": received[-1].id}
             return self._http.stream("GET", f"/chat/{turn_of(received[-1])}", headers=last)

@@ -1,4 +1,4 @@
-"""`python -m tests.soak [MINUTES]`: exit code 0 where nothing was lost, doubled, mixed up or leaked."""
+"""`python -m tests.soak [MINUTES]`: exit code 0 if nothing was lost, doubled, mixed up or leaked."""
 
 import asyncio
 import random
@@ -29,7 +29,7 @@ _WORDS = 10
 _WORD_SECONDS = 0.03
 _SAMPLE_SECONDS = 10.0
 _QUIET_SECONDS = 20.0
-"""In which turns that nobody reads end, and what waited for the store is stored."""
+"""The time for unread turns to end, and for waiting answers to be stored."""
 _GROWTH = 1.1
 """Of memory, from the middle third of a run to its last; more is a leak."""
 
@@ -141,14 +141,14 @@ async def _replica(folder: Path, weather: Weather) -> AsyncIterator[Replica]:
 
 
 def _echo(ledger: Ledger) -> Script:
-    """A backend that begins with the question, and looks for what is somebody else's in the prompt."""
+    """A backend that repeats the question, and checks the prompt for texts of other users."""
 
     async def script(exchange: Exchange) -> None:
         _, *messages = exchange.body["messages"]
         question = messages[-1]["content"]
         user = question.partition(" ")[0]
         if not all(message["content"].startswith(f"{user} ") for message in messages):
-            ledger.violations.append(f"something of somebody else is in the prompt of {question}")
+            ledger.violations.append(f"a text of another user is in the prompt of {question}")
         await exchange.head()
         for part in answer(question, *(f" word{n}" for n in range(_WORDS))):
             await exchange.send(part)

@@ -1,4 +1,4 @@
-"""What clients have been told, and whether what is kept agrees with it."""
+"""The answers that clients got, compared with what is stored."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ Told = Literal["refused", "stored", "broken off", "left"]
 
 @dataclass
 class Question:
-    """A question, and what its client has been told."""
+    """A question, and the end that its client got."""
 
     user: str
     conversation: str
     text: str
     told: Told = "left"
     begun: bool = False
-    """Whether an event has been seen: from then on it is kept."""
+    """Whether an event has arrived; from then on the turn must be stored."""
     heard: str = ""
 
 
@@ -40,7 +40,7 @@ class Ledger:
         return question
 
     async def check(self, redis: Redis) -> None:
-        """Compare everything with what is kept."""
+        """Compare all questions with what is stored."""
         by_conversation: dict[tuple[str, str], list[Question]] = {}
         for question in self.questions:
             by_conversation.setdefault((question.user, question.conversation), []).append(question)
@@ -48,7 +48,7 @@ class Ledger:
             messages = await stored_messages(redis, user, conversation)
             for message in messages:
                 if not message["content"].startswith(user) and message["content"]:
-                    self.violations.append(f"{user} has a message of somebody else: {message['content']!r}")
+                    self.violations.append(f"{user} has a message of another user: {message['content']!r}")
             asked = Counter(message["content"] for message in messages if message["role"] == "user")
             answers = {message["turn_id"]: message for message in messages if message["role"] == "assistant"}
             by_question = {m["content"]: answers[m["turn_id"]] for m in messages if m["role"] == "user"}
@@ -57,12 +57,12 @@ class Ledger:
 
     def _check(self, question: Question, times: int, answer: dict[str, object] | None) -> None:
         if times > 1:
-            self.violations.append(f"kept {times} times: {question.text}")
+            self.violations.append(f"stored {times} times: {question.text}")
         if question.told == "refused" and times:
-            self.violations.append(f"kept though it was refused: {question.text}")
+            self.violations.append(f"stored although it was refused: {question.text}")
         if question.begun and not times:
             self.violations.append(f"lost: {question.text} ({question.told})")
         if question.told == "stored" and (answer is None or answer["content"] != question.heard):
             self.violations.append(
-                f"not kept as it was heard: {question.text}: {answer} / {question.heard!r}"
+                f"stored otherwise than it was received: {question.text}: {answer} / {question.heard!r}"
             )

@@ -1,4 +1,4 @@
-"""Clients that ask, leave, come back elsewhere, and write down what they are told."""
+"""Clients that ask, leave, come back to another process, and note the answers."""
 
 import asyncio
 import itertools

@@ -14,7 +14,7 @@ from tests.support.proxy import reset
 
 @dataclass
 class Exchange:
-    """One request, and the way to answer it."""
+    """A request, and the way to answer it."""
 
     method: str
     path: str
@@ -25,7 +25,7 @@ class Exchange:
     """Set once the client has closed the connection."""
 
     async def head(self, status: int = 200, content_type: str = "text/event-stream") -> None:
-        """Send the response's head; the body ends with the connection."""
+        """Send the head of a response whose body ends with the connection."""
         lines = [
             f"HTTP/1.1 {status} Scripted",
             f"Content-Type: {content_type}",
@@ -34,7 +34,7 @@ class Exchange:
         await self.send("\r\n".join([*lines, "", ""]).encode())
 
     async def send(self, *parts: bytes) -> None:
-        """Send bytes, each part in a write of its own."""
+        """Send bytes, each part in its own write."""
         for part in parts:
             self.writer.write(part)
             await self.writer.drain()
@@ -45,7 +45,7 @@ class Exchange:
         await self.send(json.dumps(body).encode())
 
     def reset(self) -> None:
-        """Cut the connection at once."""
+        """Reset the connection."""
         reset(self.writer)
 
 
@@ -53,7 +53,7 @@ Script = Callable[[Exchange], Awaitable[None]]
 
 
 def says(*words: str) -> Script:
-    """A script that gives a whole answer at once."""
+    """Make a script that sends a complete answer at once."""
 
     async def script(exchange: Exchange) -> None:
         await exchange.head()
@@ -63,19 +63,19 @@ def says(*words: str) -> Script:
 
 
 class Backend:
-    """Answers `GET /models`, and every completion by `script`."""
+    """A backend that answers `GET /models`, and every completion by `script`."""
 
     def __init__(self) -> None:
         self.script: Script = says("Hello", ", ", "world")
         self.models: list[dict[str, Any]] = []
         self.models_status = 200
         self.looked_up: list[str] = []
-        """The paths of all requests that are no completions."""
+        """The paths of all other requests."""
         self.completions: list[Exchange] = []
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take one request a connection."""
+        """Serve one request on a connection."""
         try:
             exchange = await _read_request(reader, writer)
             if exchange.method == "GET":
@@ -91,7 +91,7 @@ class Backend:
             await self.script(exchange)
             watch.cancel()
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has gone, which some tests want
+            pass  # the client has left, as some tests intend
         finally:
             writer.close()
 
@@ -109,14 +109,14 @@ async def _watch(reader: asyncio.StreamReader, exchange: Exchange) -> None:
     try:
         await reader.read()
     except ConnectionError:
-        pass  # a reset is a way to hang up
+        pass  # a reset also hangs up
     finally:
         exchange.hung_up.set()
 
 
 @asynccontextmanager
 async def running_backend(tls: ssl.SSLContext | None = None) -> AsyncIterator[Backend]:
-    """A backend on a port of its own."""
+    """Run a backend on a port of its own."""
     backend = Backend()
     connections: set[asyncio.Task[None]] = set()
 

@@ -1,4 +1,4 @@
-"""A balancer as Kubernetes's Service is one: new connections go to the replicas that say they are ready."""
+"""A balancer like Kubernetes's Service: new connections go to replicas that report ready."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,17 +12,17 @@ _PROBE_SECONDS = 0.2
 
 
 class Balancer(Proxy):
-    """Serves its replicas in turn; an open connection stays with its replica, also while that one drains."""
+    """A round-robin balancer; open connections stay with their replica, even while it drains."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0))
         self.replicas: list[httpx.AsyncClient] = []
-        """Who may be ready."""
+        """The replicas to probe."""
         self._ready: list[Address] = []
 
     @property
     def url(self) -> str:
-        """Where its clients find it."""
+        """The address for clients."""
         return f"http://127.0.0.1:{self.port}"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -32,7 +32,7 @@ class Balancer(Proxy):
         return await asyncio.open_connection(*self._ready[0])
 
     async def probe(self) -> None:
-        """Look who is ready, until cancelled; between two looks a replica that drains is still sent to."""
+        """Probe until cancelled; between two probes a draining replica still gets connections."""
         while True:
             self._ready = [_address(each) for each in tuple(self.replicas) if await _is_ready(each)]
             await asyncio.sleep(_PROBE_SECONDS)
@@ -46,13 +46,13 @@ async def _is_ready(replica: httpx.AsyncClient) -> bool:
 
 
 def _address(replica: httpx.AsyncClient) -> Address:
-    assert replica.base_url.port is not None  # it listens on one of its own
+    assert replica.base_url.port is not None  # it listens on a port of its own
     return replica.base_url.host, replica.base_url.port
 
 
 @asynccontextmanager
 async def running_balancer() -> AsyncIterator[Balancer]:
-    """A balancer that has no replica yet."""
+    """Run a balancer that has no replica yet."""
     balancer = Balancer()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(balancer.end)

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 def own_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """What a server on loopback speaks TLS with, and the file by which its clients trust it."""
+    """Make a TLS context for a server on loopback, and the file by which its clients trust it."""
     key = ec.generate_private_key(ec.SECP256R1())
     # A name of its own: of two authorities with one name, OpenSSL may try the wrong one.
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{uuid.uuid4().hex}.test")])

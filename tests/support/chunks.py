@@ -7,7 +7,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 def chunk(content: str | None = None, *, finish_reason: str | None = None, **fields: Any) -> dict[str, Any]:
-    """One chunk with a text delta."""
+    """Make a chunk with a text delta."""
     delta = {} if content is None else {"content": content}
     return {
         "id": "chatcmpl-test",
@@ -20,19 +20,19 @@ def chunk(content: str | None = None, *, finish_reason: str | None = None, **fie
 
 
 def usage_chunk(prompt_tokens: int = 5, completion_tokens: int = 2) -> dict[str, Any]:
-    """The extra chunk that `stream_options.include_usage` asks for."""
+    """Make the extra chunk that `stream_options.include_usage` requests."""
     total = prompt_tokens + completion_tokens
     usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total}
     return chunk(choices=[], usage=usage)
 
 
 def event(body: dict[str, Any]) -> bytes:
-    """A chunk as one Server-Sent Event."""
+    """Encode a chunk as one Server-Sent Event."""
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
 def answer(*words: str) -> list[bytes]:
-    """A whole answer: a role, the words, a finish, usage, and the end."""
+    """Make a complete answer: a role, the words, a finish, usage, and the end."""
     role = chunk("")
     role["choices"][0]["delta"]["role"] = "assistant"
     return [

@@ -13,14 +13,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 @dataclass
 class Collector:
-    """What has been sent to it."""
+    """The received requests."""
 
     url: str
     bodies: list[bytes] = field(default_factory=list)
 
     @property
     def spans(self) -> list[Span]:
-        """All spans so far."""
+        """All received spans."""
         return [
             span
             for body in self.bodies
@@ -31,7 +31,7 @@ class Collector:
 
 
 def attributes(span: Span) -> dict[str, Any]:
-    """A span's attributes as Python has them."""
+    """Convert a span's attributes to Python values."""
     found: dict[str, Any] = {}
     for each in span.attributes:
         kind = each.value.WhichOneof("value") or "string_value"
@@ -42,7 +42,7 @@ def attributes(span: Span) -> dict[str, Any]:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector on a port of its own, in a thread: exporters send from one, too."""
+    """Run a collector on a port of its own, in a thread, because exporters also send from one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

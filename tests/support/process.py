@@ -1,4 +1,4 @@
-"""The service as a process of its own, as a person starts it."""
+"""The service as a process of its own, as users start it."""
 
 import asyncio
 import json
@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class ServiceProcess:
-    """A started service; `log` holds its lines so far."""
+    """A started service, and its log lines so far."""
 
     process: Process
     log: list[dict[str, Any]] = field(default_factory=list)
 
     async def logged(self, event: str) -> dict[str, Any]:
-        """Read the log until a line whose event begins so."""
+        """Read the log until a line whose event begins with this text."""
         assert self.process.stderr is not None
         while line := await self.process.stderr.readline():
             entry = json.loads(line)
@@ -35,7 +35,7 @@ class ServiceProcess:
         raise AssertionError(f"the service ended without {event!r}: {self.log}")
 
     async def ended(self) -> int:
-        """Wait for its end, and give the exit code."""
+        """Wait until the process ends, and return its exit code."""
         assert self.process.stderr is not None
         rest = await self.process.stderr.read()
         self.log += [json.loads(line) for line in rest.splitlines()]
@@ -43,14 +43,14 @@ class ServiceProcess:
 
 
 def environment(**variables: object) -> dict[str, str]:
-    """The machine's own environment, with these variables."""
+    """Return the machine's environment with these variables added."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "APP_PORT": "0"} | {
         name.upper(): str(value) for name, value in variables.items()
     }
 
 
 async def run_to_end(cwd: Path, *command: str, **variables: object) -> tuple[int | None, str]:
-    """Start the service where it is not expected to stay; its exit code and what it wrote."""
+    """Run a service that is expected to end; return its exit code and its standard error."""
     process = await asyncio.create_subprocess_exec(
         *(command or (sys.executable, "-m", "app")), cwd=cwd, env=environment(**variables), stderr=PIPE
     )
@@ -60,7 +60,7 @@ async def run_to_end(cwd: Path, *command: str, **variables: object) -> tuple[int
 
 @asynccontextmanager
 async def started(cwd: Path, **variables: object) -> AsyncIterator[tuple[ServiceProcess, httpx.AsyncClient]]:
-    """Start the service and wait until it listens; it is killed at the end, where it still runs."""
+    """Start the service and wait until it listens; if it still runs at the end, it is killed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks what passes through it: between the service and its backend, or its store."""
+"""A TCP proxy that breaks connections between the service and its backend or store."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ Address = tuple[str, int]
 
 _READ_BYTES = 64 * 1024
 _ABORT = struct.pack("ii", 1, 0)
-"""SO_LINGER on, for no time: the connection ends with a RST."""
+"""SO_LINGER with a time of 0: the connection ends with a RST."""
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -27,7 +27,7 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 @dataclass(eq=False)
 class _Link:
-    """A client's connection and the one that was opened upstream for it."""
+    """A client's connection, and the upstream connection opened for it."""
 
     client: asyncio.StreamWriter
     upstream: asyncio.StreamWriter
@@ -51,7 +51,7 @@ class _LostReplies:
 
 
 class Proxy:
-    """Listens on a port of its own and passes everything on, until it is told otherwise."""
+    """A proxy on a port of its own. It passes everything on unless a method below changes that."""
 
     def __init__(self, upstream: Address, *, tls: ssl.SSLContext | None = None) -> None:
         self.upstream = upstream
@@ -59,11 +59,11 @@ class Proxy:
         self.port = free_port()
         """Not chosen by the kernel, which could give it to another process while this proxy refuses."""
         self.slice_bytes = _READ_BYTES
-        """How much is passed on in one write."""
+        """The most bytes of one write."""
         self.bytes_per_second = float("inf")
-        """How much is passed on in a second, on each connection and in each direction."""
+        """The bytes passed on in a second, on each connection and in each direction."""
         self.replied_bytes = 0
-        """How much has been answered."""
+        """The bytes of all replies so far."""
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,21 +72,21 @@ class Proxy:
         self.thaw()
 
     async def accept(self) -> None:
-        """Take connections (again), on the same port."""
+        """Accept connections, again if necessary, on the same port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
 
     def refuse(self) -> None:
-        """Refuse new connections; those that are there stay."""
+        """Refuse new connections; existing ones stay."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     @asynccontextmanager
     async def unreachable(self) -> AsyncIterator[None]:
-        """Leave new connections without an answer, as a host does that is not there."""
+        """Leave new connections unanswered, like a host that does not exist."""
         self.refuse()
         with socket.create_server(("127.0.0.1", self.port), backlog=0):
-            # What nobody accepts fills the queue; whoever comes next is not answered.
+            # Connections that are not accepted fill the queue, so the next one is not answered.
             waiting = [socket.socket() for _ in range(3)]
             for each in waiting:
                 each.settimeout(0)
@@ -100,13 +100,13 @@ class Proxy:
         await self.accept()
 
     def freeze(self, *, requests: bool = True) -> None:
-        """Go on taking connections and bytes, and pass none on; or requests, but no replies."""
+        """Keep accepting connections and bytes, and pass none on; or pass on requests, but no replies."""
         if requests:
             self._requests_pass.clear()
         self._replies_pass.clear()
 
     def thaw(self) -> None:
-        """Pass on what was held back."""
+        """Pass on the bytes that were held back."""
         self._requests_pass.set()
         self._replies_pass.set()
 
@@ -121,21 +121,21 @@ class Proxy:
             link.close()
 
     def lose_reply(self, marker: bytes, *, times: int = 1, silently: bool = False) -> asyncio.Event:
-        """Drop what is answered to the next requests that contain the marker; they themselves pass.
+        """Drop the replies to the next requests that contain the marker; the requests themselves pass.
 
         Args:
             marker: Bytes of the request.
-            times: For how many of them.
-            silently: Say nothing more on their connections, instead of resetting them.
+            times: The number of such requests.
+            silently: Send nothing more on their connections, instead of resetting them.
 
         Returns:
-            Set once the last of these replies is lost: by then its request has been carried out.
+            Set when the last of these replies is lost; its request has been executed by then.
         """
         self._losing = _LostReplies(marker, times, silently)
         return self._losing.all_lost
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open the connection upstream for one that was taken."""
+        """Open the upstream connection for a client's connection."""
         return await asyncio.open_connection(*self.upstream)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,7 +190,7 @@ class Proxy:
             link.reset()
 
     def _lose(self, link: _Link) -> None:
-        assert self._losing is not None  # it made the link lose its reply
+        assert self._losing is not None  # set before a link loses its reply
         if not self._losing.silently:
             link.reset()
         if not self._losing.left:
@@ -204,7 +204,7 @@ class Proxy:
             await asyncio.sleep(min(size, len(data)) / self.bytes_per_second)
 
     async def end(self) -> None:
-        """Refuse, reset, and wait until nothing is left."""
+        """Refuse and reset connections, and wait until none is left."""
         self.refuse()
         self.reset()
         while self._tasks or self._links:
@@ -215,7 +215,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy_to(upstream: Address, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
-    """A proxy in front of this address; with `tls` its clients have to speak that."""
+    """Run a proxy in front of this address; with `tls`, its clients must speak TLS."""
     proxy = Proxy(upstream, tls=tls)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(proxy.end)

@@ -1,11 +1,11 @@
-"""Requests as they stand on the wire, for tests that send them in their own way."""
+"""Requests in wire format, for tests that send them themselves."""
 
 import json
 from typing import Any
 
 
 def chat_request(*headers: str, **body: Any) -> bytes:
-    """A whole `POST /chat`, with these headers besides those that it needs."""
+    """Encode a `POST /chat` with additional headers."""
     encoded = json.dumps(body).encode()
     lines = (
         "POST /chat HTTP/1.1",

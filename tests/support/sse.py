@@ -1,4 +1,4 @@
-"""A reader of event streams for tests: plain, and apart from the service's own decoder."""
+"""A simple reader of event streams for tests, independent of the service's decoder."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import httpx
 
 @dataclass
 class Received:
-    """One event, as a client sees it."""
+    """An event, as a client sees it."""
 
     id: str
     data: str
@@ -26,7 +26,7 @@ class Received:
 
 
 async def events(response: httpx.Response) -> AsyncIterator[Received]:
-    """The events of a stream that uses no more of the standard than the contract says; no comments."""
+    """Yield the events, without comments, of a stream that uses only what the contract allows."""
     fields: dict[str, str] = {}
     async for line in response.aiter_lines():
         if line.startswith(":"):

@@ -1,4 +1,4 @@
-"""A look into the store, and ways to freeze and to restart it."""
+"""Access to the store's data, and ways to freeze and restart the store."""
 
 import asyncio
 import json
@@ -25,20 +25,20 @@ _START_SECONDS = 60.0
 async def stored_messages(
     redis: RedisClient, user: str, conversation: str = "default"
 ) -> list[dict[str, Any]]:
-    """A conversation's messages as they stand in their list."""
+    """Read a conversation's messages from their list."""
     elements = await redis.lrange(f"chat:{{{user}}}:messages:{conversation}", 0, -1)
     return [json.loads(element) for element in elements]
 
 
 async def running_turns(redis: RedisClient) -> set[str]:
-    """The ids of the turns that are looked after, in all shards."""
+    """Read the ids of the turns in the lease index, in all shards."""
     found: list[Any] = [await redis.zrange(keys.running_turns(shard), 0, -1) for shard in keys.SHARDS]
     return {turn_id.decode() for turn_ids in found for turn_id in turn_ids}
 
 
 @asynccontextmanager
 async def frozen(url: str) -> AsyncIterator[None]:
-    """A store that takes connections and answers nothing."""
+    """Make a store accept connections and answer nothing."""
     async with Redis.from_url(url) as redis:
         pid = (await redis.info("server"))["process_id"]
     os.kill(pid, signal.SIGSTOP)
@@ -81,39 +81,39 @@ def _answers(port: int) -> bool:
 
 @contextmanager
 def protected_store(data_dir: Path, password: str) -> Iterator[str]:
-    """A store that wants a password, which is in its URL."""
+    """Run a store that requires a password, which is in its URL."""
     with tcp_store(data_dir) as url, BlockingRedis.from_url(url) as redis:
         redis.config_set("requirepass", password)
         yield url.replace("redis://", f"redis://:{password}@")
 
 
 class Store:
-    """A Valkey that can be killed and started again on the same data, on another port."""
+    """A Valkey that can be killed and restarted on the same data, on another port."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._running = ExitStack()
         self.url = ""
         self.ports: list[int] = []
-        """All that it has had."""
+        """All its ports so far."""
 
     @property
     def address(self) -> tuple[str, int]:
         return "127.0.0.1", self.ports[-1]
 
     def start(self) -> None:
-        """Start on what is there."""
+        """Start on the present data."""
         self.url = self._running.enter_context(tcp_store(self._data_dir))
         port = urlsplit(self.url).port
         assert port is not None  # the embedded store's URL has one
         self.ports.append(port)
 
     def stop(self) -> None:
-        """Stop it as a person would."""
+        """Stop it with SIGTERM."""
         self._running.close()
 
     async def kill(self) -> None:
-        """Kill it, as a machine's memory killer would."""
+        """Kill it, as the kernel does if memory runs out."""
         async with Redis.from_url(self.url) as redis:
             pid = (await redis.info("server"))["process_id"]
         os.kill(pid, signal.SIGKILL)
@@ -122,7 +122,7 @@ class Store:
 
 @contextmanager
 def running_store(data_dir: Path) -> Iterator[Store]:
-    """A store of one's own."""
+    """Run a store for one test alone."""
     store = Store(data_dir)
     store.start()
     try:

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 
-SECRET = "a secret of thirty-two bytes, or more"  # noqa: S105 - of the tests
+SECRET = "a secret of thirty-two bytes, or more"  # noqa: S105 - for tests only
 KEYS_URL = "http://issuer.test/keys"
 
 
 def claims(user_id: str, **changed: Any) -> dict[str, Any]:
-    """Of a token that is valid here and now."""
+    """Make the claims of a token that is valid now."""
     return {
         "sub": user_id,
         "aud": "chat",
@@ -29,12 +29,12 @@ def claims(user_id: str, **changed: Any) -> dict[str, Any]:
 
 
 def signed(payload: dict[str, Any], secret: str = SECRET, algorithm: str = "HS256") -> str:
-    """A token that is signed with a shared secret."""
+    """Make a token that is signed with a shared secret."""
     return jwt.encode(payload, secret, algorithm=algorithm)
 
 
 def unsigned(payload: dict[str, Any]) -> str:
-    """A token that says itself that it is not signed."""
+    """Make a token whose header says that it is not signed."""
     head, body = (
         jwt.utils.base64url_encode(json.dumps(part).encode()) for part in ({"alg": "none"}, payload)
     )
@@ -42,7 +42,7 @@ def unsigned(payload: dict[str, Any]) -> str:
 
 
 class Issuer:
-    """Signs tokens, and publishes its key."""
+    """An issuer that signs tokens and publishes its key."""
 
     def __init__(self) -> None:
         self.fetches = 0
@@ -55,11 +55,11 @@ class Issuer:
         self.key_id = f"key-{id(self._key)}"
 
     def sign(self, payload: dict[str, Any]) -> str:
-        """A token."""
+        """Make a token."""
         return jwt.encode(payload, self._key, algorithm="RS256", headers={"kid": self.key_id})
 
     def confuse(self, payload: dict[str, Any]) -> str:
-        """A token that is signed with the public key, as if that were a shared secret."""
+        """Make a token that is signed with the public key, as if that were a shared secret."""
         public = self._key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -71,12 +71,12 @@ class Issuer:
         return b".".join((head, body, jwt.utils.base64url_encode(signature))).decode()
 
     def key_set(self) -> dict[str, Any]:
-        """What it publishes."""
+        """Return the published key set."""
         public = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         return {"keys": [{**public, "kid": self.key_id, "use": "sig", "alg": "RS256"}]}
 
     def http(self) -> httpx.AsyncClient:
-        """A client that reaches it."""
+        """Make a client that reaches the issuer."""
 
         def respond(request: httpx.Request) -> httpx.Response:
             assert request.url == KEYS_URL
@@ -89,7 +89,7 @@ class Issuer:
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[str]:
-        """Publish the key over a real socket; gives its URL."""
+        """Publish the key set over a real socket, and yield its URL."""
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")

