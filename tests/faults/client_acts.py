@@ -21,6 +21,8 @@ GONE = "nothing: it has gone"
 _BIG = event(chunk("", padding="x" * 64 * 1024))
 """A part of an answer that overfills the sockets' buffers."""
 LONG = [HEL, *[_BIG] * 300, LO, *REST]
+LONG_ANSWERS = {"llm_max_tokens": 16_384}
+"""With fewer tokens the service takes such an answer for a flood."""
 
 
 def gone_before_the_head(script: Script) -> Act:

@@ -54,7 +54,7 @@ FAULTS = [
         *_CUT,
         (sends(*client.LONG),),
         act=client.stalled,
-        settings={"slow_reader_seconds": 0.5},
+        settings={"slow_reader_seconds": 0.5, **client.LONG_ANSWERS},
     ),
     _fault(
         "reads slowly",
@@ -62,7 +62,7 @@ FAULTS = [
         *_HELLO,
         (sends(*client.LONG),),
         act=client.slow,
-        settings={"slow_reader_seconds": 1},
+        settings={"slow_reader_seconds": 1, **client.LONG_ANSWERS},
     ),
     _fault(
         "two requests at once on one line",

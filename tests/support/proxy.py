@@ -25,6 +25,11 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def _write_eof(writer: asyncio.StreamWriter) -> None:
+    if not writer.is_closing():  # uvloop raises RuntimeError then, not OSError
+        writer.write_eof()
+
+
 @dataclass(eq=False)
 class _Link:
     """A client's connection, and the upstream connection opened for it."""
@@ -172,7 +177,7 @@ class Proxy:
                     losing.left -= 1
                     link.loses_reply = True
                 await self._pass_on(data, link.upstream)
-            link.upstream.write_eof()
+            _write_eof(link.upstream)
         except OSError:
             link.reset()
 
@@ -185,7 +190,7 @@ class Proxy:
                     self._lose(link)
                 else:
                     await self._pass_on(data, link.client)
-            link.client.write_eof()
+            _write_eof(link.client)
         except OSError:
             link.reset()
 
