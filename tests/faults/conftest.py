@@ -12,7 +12,7 @@ from tests.faults.fault import Fault
 from tests.faults.prove import prove
 from tests.support.store import Store, running_store
 
-Prove = Callable[[Fault], Awaitable[None]]
+Prove = Callable[[Fault], Awaitable[float]]
 
 _SECONDS = pytest.StashKey[dict[str, float]]()
 
@@ -42,10 +42,11 @@ def sound_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def proven(seconds: dict[str, float], sound_store: Store, tmp_path: Path) -> Prove:
-    """Prove a fault, and note its seconds."""
+    """Prove a fault, and note and return its seconds."""
 
-    async def run(fault: Fault) -> None:
+    async def run(fault: Fault) -> float:
         with running_store(tmp_path) if fault.group == "store" else nullcontext(sound_store) as store:
             seconds[fault.full_name] = await prove(fault, store)
+        return seconds[fault.full_name]
 
     return run
