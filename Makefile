@@ -11,9 +11,12 @@ VLLM_VENV := .venv-vllm
 LITELLM_VENV := .venv-litellm
 # Most tests wait more than they compute, so three workers keep two cores busy.
 WORKERS := 3
-# They start no process of the service, no browser and no model.
+# Without caches of bytecode, each worker and each process of a test would compile everything again.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+# They start no process of the service, no browser and no model. Those that try thousands of inputs are SEARCHES.
 FAST_TESTS := $(addprefix tests/,api http llm observability prompts security store tools turns) $(wildcard tests/test_*.py)
-RUN_FAST := $(BIN)/python -m pytest -n 2 --dist worksteal $(FAST_TESTS)
+SEARCHES := $(addprefix tests/,api/test_openapi.py http/test_cuts.py prompts/test_transcript.py turns/test_engine_states.py)
+RUN_FAST := $(PYTEST) -n 2 --dist worksteal $(FAST_TESTS)
 # uv sets up .venv in seconds, pip in half a minute.
 UV := $(shell command -v uv)
 PIP_INSTALL := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install \
@@ -59,11 +62,11 @@ dev: $(VENV)/.dev ## Start the service and restart it whenever the code changes
 
 .PHONY: test
 test: $(VENV)/.dev ## Run all tests, three at a time; ARGS="-n 0 -k word" goes to pytest
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: test-fast
 test-fast: $(VENV)/.dev ## Run the tests that start no process, in less than half a minute
-	$(RUN_FAST) $(ARGS)
+	$(RUN_FAST) $(addprefix --ignore=,$(SEARCHES)) $(ARGS)
 
 .PHONY: coverage
 coverage: $(VENV)/.dev ## Measure the branches that the fast tests cover; fails below the limit in pyproject.toml
@@ -71,7 +74,7 @@ coverage: $(VENV)/.dev ## Measure the branches that the fast tests cover; fails 
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Write docs/faults.md from a run of the fault suite
-	$(BIN)/python -m pytest tests/faults --write-table $(ARGS)
+	$(PYTEST) tests/faults --write-table $(ARGS)
 
 .PHONY: test-vllm
 test-vllm: $(VENV)/.dev $(VLLM_VENV)/.installed ## Run the tests against a real vLLM on the CPU; see docs/vllm-on-cpu.md
