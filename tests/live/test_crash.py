@@ -26,7 +26,7 @@ from tests.support.turns import PausedScript, begin, follow, raw, turn_of
 
 LEASE_SECONDS = 3
 KILLS = int(os.environ.get("TEST_KILLS", "5"))
-TURNS = int(os.environ.get("TEST_TURNS", "1000"))
+TURNS = int(os.environ.get("TEST_TURNS", "400"))
 
 
 async def read(response: httpx.Response) -> list[Received]:
@@ -213,7 +213,7 @@ async def test_turns_whose_clients_vanish_and_come_back_elsewhere_are_each_kept_
     whole = {n: "".join(f"q{n}:{word} " for word in range(10)) for n in range(TURNS)}
     settings = {"redis_url": own_store, "max_active_turns_per_user": 0, "rate_limit_turns_per_minute": 0}
     async with serve(**settings) as here, serve(**settings) as elsewhere:
-        at_once = asyncio.Semaphore(40)
+        at_once = asyncio.Semaphore(20)
 
         async def visit(n: int) -> None:
             async with at_once:

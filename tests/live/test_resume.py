@@ -39,8 +39,9 @@ async def test_cut_at_each_position_after_its_end_the_bytes_are_the_same_on_ever
                 assert head + await raw(client, turn_id, position) == whole
 
 
+@pytest.mark.parametrize("first_cut", range(1, 5))
 async def test_cut_at_each_position_while_it_runs_the_bytes_are_the_same_on_every_process(
-    serve: Serve, backend: Backend, user: str
+    serve: Serve, backend: Backend, user: str, first_cut: int
 ) -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.head()
@@ -49,8 +50,8 @@ async def test_cut_at_each_position_while_it_runs_the_bytes_are_the_same_on_ever
             await asyncio.sleep(0.005)
 
     backend.script = script
-    every_cut = {"max_readers_per_user": 1 + 200}
-    async with serve(**every_cut) as here, serve(**every_cut) as elsewhere:
+    cuts = range(first_cut, 201, 4)
+    async with serve() as here, serve() as elsewhere:
         first = asyncio.Queue[str]()
 
         async def read() -> None:
@@ -60,11 +61,11 @@ async def test_cut_at_each_position_while_it_runs_the_bytes_are_the_same_on_ever
         reading = asyncio.create_task(read())
         turn_id = await first.get()
         tails = await asyncio.gather(
-            *(raw(client, turn_id, position) for position in range(1, 201) for client in (here, elsewhere))
+            *(raw(client, turn_id, position) for position in cuts for client in (here, elsewhere))
         )
         await reading
         frames = (await raw(here, turn_id)).split(b"\n\n")[:-1]
-    for position, pair in zip(range(1, 201), zip(tails[::2], tails[1::2], strict=True), strict=True):
+    for position, pair in zip(cuts, zip(tails[::2], tails[1::2], strict=True), strict=True):
         expected = b"".join(frame + b"\n\n" for frame in frames[position:])
         assert pair == (expected, expected)
 
