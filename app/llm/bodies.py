@@ -6,8 +6,6 @@ from contextlib import suppress
 
 import httpx
 
-from app.llm.failures import TRANSPORT_ERRORS
-
 
 async def read_body(response: httpx.Response, *, most: int, seconds: float) -> bytes:
     """Return what comes in time of a response's body, at most `most` bytes; nothing of a compressed one.
@@ -30,7 +28,7 @@ async def read_json_instead_of_stream(response: httpx.Response, *, most: int, se
     parts = _parts(response)
     try:
         first = await anext(parts, b"")
-    except TRANSPORT_ERRORS:
+    except httpx.RequestError:
         return b""
     if first.lstrip()[:1] in (b"{", b"["):
         return first + await _collect(parts, most=most, seconds=seconds)
@@ -66,7 +64,7 @@ def _parts(response: httpx.Response) -> AsyncIterator[bytes]:
 
 async def _collect(parts: AsyncIterator[bytes], *, most: int, seconds: float) -> bytes:
     body = bytearray()
-    with suppress(TimeoutError, *TRANSPORT_ERRORS):
+    with suppress(TimeoutError, httpx.RequestError):
         async with asyncio.timeout(seconds):
             async for part in parts:
                 body += part

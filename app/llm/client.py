@@ -8,11 +8,9 @@ from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
-import aiohttp
 import anyio
 import httpx
 import structlog
-from httpx_aiohttp import AiohttpTransport
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from app.errors import ServiceError, UpstreamError
@@ -23,7 +21,6 @@ from app.llm.context import ContextSizes
 from app.llm.deadlines import Deadlines, TimeLimits
 from app.llm.dialect import Dialect
 from app.llm.failures import (
-    TRANSPORT_ERRORS,
     Unanswered,
     broken_off,
     failure_of,
@@ -31,6 +28,7 @@ from app.llm.failures import (
     retry_after,
     unanswered,
 )
+from app.llm.http import RelayTransport
 from app.llm.redaction import redacted
 from app.llm.refusals import MAX_BODY_BYTES, Refused, read
 from app.llm.request import CompletionRequest
@@ -81,11 +79,10 @@ def open_http_client(
             "Accept-Encoding": "identity",
             **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
         },
-        transport=transport or (_through(proxy) if proxy else AiohttpTransport(client=_open_session)),
+        transport=transport or (_through(proxy) if proxy else RelayTransport()),
         # A cookie of the backend would be sent with the next user's request.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        # The pool's limit is the only one that also bounds the look-up of the host's name; reads are
-        # bounded by the deadlines on content.
+        # Reads are bounded by the deadlines on content.
         timeout=httpx.Timeout(None, connect=limits.connect, pool=limits.connect),
         trust_env=False,
         follow_redirects=False,
@@ -98,15 +95,6 @@ def _through(proxy: str) -> httpx.AsyncHTTPTransport:
         verify=httpx.create_ssl_context(),
         limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_CONNECTION_SECONDS),
         trust_env=False,
-    )
-
-
-def _open_session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=_IDLE_CONNECTION_SECONDS, ssl=httpx.create_ssl_context()
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
@@ -159,7 +147,7 @@ class LLMClient:
         request = self._http.build_request("GET", "/models")
         try:
             response = await self._http.send(request, stream=True)
-        except TRANSPORT_ERRORS as error:
+        except httpx.RequestError as error:
             failed = unanswered(error)
             raise failed.failure from failed.cause
         await _close(response)
@@ -226,7 +214,7 @@ class LLMClient:
         request = self._http.build_request("POST", "/chat/completions", json=body, headers=headers)
         try:
             response = await self._http.send(request, stream=True)
-        except TRANSPORT_ERRORS as error:
+        except httpx.RequestError as error:
             raise unanswered(error) from error
         is_stream = False
         try:

@@ -11,14 +11,13 @@ from app.errors import ServiceError, UpstreamError, UpstreamTruncated
 from app.llm.chunk import Chunk, NoChunk, ReportedFailure, parse_chunk
 from app.llm.deadlines import Deadlines
 from app.llm.decoder import Event, EventStreamDecoder, LineTooLong
-from app.llm.failures import TRANSPORT_ERRORS
 from app.llm.finish import is_failure, is_finish, printable
+from app.llm.http import PIECE_BYTES, BodyStream, pieces
 from app.llm.refusals import Refused, read
 
 _DONE = b"[DONE]"
 _END_SECONDS = 0.05
-_READ_BYTES = 8 * 1024
-"""A larger read has not come from a model, which makes a token at a time."""
+"""How long the end of a response is waited for, once the answer is whole."""
 _SPARE_EVENTS, _EVENTS_PER_TOKEN = 8 * 1024, 4
 _SPARE_BYTES, _BYTES_PER_TOKEN = 2 * 1024 * 1024, 2 * 1024
 """The most that is read of one answer. Recorded streams take up to 2 events, and 700 bytes, for a token."""
@@ -51,46 +50,42 @@ async def read_completion_stream(
     """
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise UpstreamError("The model's backend compressed its answer, which it was not asked for.")
-    assert isinstance(response.stream, httpx.AsyncByteStream)
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # the client is an asynchronous one
     answer = _Answer(deadlines, max_tokens)
-    parts = aiter(response.stream)  # past the layers of httpx that decode a body: there is nothing to decode
+
+    def take(received: bytes) -> bool:
+        if chunks := answer.feed(received):
+            on_chunks(chunks)
+        return not answer.is_over
+
+    stream = response.stream  # past the layers of httpx that decode a body: there is nothing to decode
+    parts = aiter(stream)
     try:
-        async for received in parts:
-            if len(received) <= _READ_BYTES:
-                if chunks := answer.feed(received):
-                    on_chunks(chunks)
-            else:
-                await _feed_in_pieces(answer, received, on_chunks)
-            if answer.is_over:
-                break
-        else:
-            if chunks := answer.end():
-                on_chunks(chunks)
-    except TRANSPORT_ERRORS:
+        await (stream.forward(take) if isinstance(stream, BodyStream) else _forward(parts, take))
+        if not answer.is_over and (chunks := answer.end()):
+            on_chunks(chunks)
+    except httpx.RequestError:
         answer.is_torn = True
     answer.raise_unless_whole()
     if answer.is_over:
         await _read_to_the_end(parts)
 
 
-async def _feed_in_pieces(
-    answer: "_Answer", received: bytes, on_chunks: Callable[[list[Chunk]], None]
-) -> None:
-    """Give way to other tasks between the pieces of a read that is larger than any that tokens make."""
-    for start in range(0, len(received), _READ_BYTES):
-        if chunks := answer.feed(received[start : start + _READ_BYTES]):
-            on_chunks(chunks)
-        if answer.is_over:
-            return
-        await asyncio.sleep(0)
+async def _forward(parts: AsyncIterator[bytes], consume: Callable[[bytes], bool]) -> None:
+    """Do what `BodyStream.forward` does for the body of any other transport."""
+    async for received in parts:
+        for piece in pieces(received):
+            if not consume(piece):
+                return
+            await asyncio.sleep(0)
 
 
 async def _read_to_the_end(parts: AsyncIterator[bytes]) -> None:
     """Read what ends the response, so that its connection can serve the next request."""
-    with suppress(TimeoutError, *TRANSPORT_ERRORS):
+    with suppress(TimeoutError, httpx.RequestError):
         async with asyncio.timeout(_END_SECONDS):
             async for received in parts:
-                if len(received) > _READ_BYTES:
+                if len(received) > PIECE_BYTES:
                     break
 
 

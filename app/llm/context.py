@@ -8,7 +8,6 @@ import httpx
 import msgspec
 
 from app.llm.bodies import read_body
-from app.llm.failures import TRANSPORT_ERRORS
 from app.llm.windows import names_in, ollama_size, short_name, size_in, size_in_words, sizes_by_model
 
 _LOOK_UP_SECONDS = 1.0
@@ -82,7 +81,7 @@ class ContextSizes:
         try:
             async with asyncio.timeout(_LOOK_UP_SECONDS):
                 return await self._ask()
-        except (TimeoutError, httpx.HTTPStatusError, *TRANSPORT_ERRORS):
+        except (TimeoutError, httpx.HTTPStatusError, httpx.RequestError):
             return False
         finally:
             self._has_looked.set()

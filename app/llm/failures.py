@@ -6,7 +6,6 @@ import time
 from email.utils import parsedate_to_datetime
 from math import ceil
 
-import aiohttp
 import httpx
 
 from app.errors import (
@@ -21,15 +20,14 @@ from app.errors import (
 from app.llm.refusals import Refusal
 from app.llm.wordings import Meaning
 
-TRANSPORT_ERRORS = (httpx.RequestError, aiohttp.ClientError)
-"""What the transport raises; httpx-aiohttp lets the rarer ones of aiohttp through unmapped."""
-
 MAX_RETRY_AFTER_SECONDS = 60
 
 _REJECTIONS = frozenset({400, 422})
 _UNREADY = 503
 _RETRYABLE_STATUS = frozenset({502, 503, 504})
 _MAX_CAUSES = 10
+_HTTPCORE_CLOSED = "disconnected without"
+"""What httpcore, which speaks to a proxy, says of a connection that was closed without an answer."""
 _EXPIRED = 10
 _OTHER_NAME = frozenset({62, 64})
 """OpenSSL's codes for a certificate that has expired, and for one of another host or address."""
@@ -46,33 +44,27 @@ class Unanswered(Exception):
 
 
 def unanswered(error: Exception) -> Unanswered:
-    """Classify a transport's error before the response's head.
-
-    httpx-aiohttp reports a refused connection, an unresolvable host, a reset and an untrusted certificate
-    alike as `ConnectTimeout`. The error's causes tell them apart.
-    """
-    causes = _causes(error)
-    if tls := [each for each in causes if isinstance(each, ssl.SSLError)]:
+    """Classify a transport's error before the response's head."""
+    if tls := [each for each in _causes(error) if isinstance(each, ssl.SSLError)]:
         # The innermost one has OpenSSL's code.
         return Unanswered(UpstreamUnavailable(_tls_failure(tls[-1])), tls[-1], is_retryable=False)
-    cause = next((each for each in causes if isinstance(each, aiohttp.ClientError)), error)
-    match cause:
-        case aiohttp.ServerTimeoutError() | httpx.TimeoutException():
+    match error:
+        case httpx.TimeoutException():
             failure: ServiceError = UpstreamUnavailable("The model's backend took too long to connect.")
-            return Unanswered(failure, cause, is_retryable=False)
+            return Unanswered(failure, error, is_retryable=False)
         case httpx.ProxyError():
             failure = UpstreamUnavailable(
                 "The proxy in front of the model's backend let no connection through."
             )
-            return Unanswered(failure, cause, is_retryable=False)
-        case aiohttp.ClientConnectorError() | httpx.ConnectError():
-            return Unanswered(UpstreamUnavailable(), cause, is_retryable=True)
-        case aiohttp.ClientResponseError():
+            return Unanswered(failure, error, is_retryable=False)
+        case httpx.ConnectError():
+            return Unanswered(UpstreamUnavailable(), error, is_retryable=True)
+        case httpx.RemoteProtocolError() if _HTTPCORE_CLOSED not in str(error):
             failure = UpstreamError("The model's backend answered with something that is not HTTP.")
-            return Unanswered(failure, cause, is_retryable=False)
+            return Unanswered(failure, error, is_retryable=False)
         case _:
             failure = UpstreamError("The model's backend closed the connection without an answer.")
-            return Unanswered(failure, cause, is_retryable=True)
+            return Unanswered(failure, error, is_retryable=True)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -81,8 +73,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     following: BaseException | None = error
     while following is not None and following not in causes and len(causes) < _MAX_CAUSES:
         causes.append(following)
-        inner = following.os_error if isinstance(following, aiohttp.ClientConnectorError) else None
-        following = inner or following.__cause__ or following.__context__
+        following = following.__cause__ or following.__context__
     return causes
 
 

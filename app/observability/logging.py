@@ -19,7 +19,6 @@ _CHATTY = {
     "sse_starlette": logging.INFO,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
-    "aiohttp": logging.WARNING,
     "redis": logging.WARNING,
     "urllib3": logging.WARNING,
     # Its warnings have the collector's path.

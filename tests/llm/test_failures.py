@@ -5,11 +5,9 @@ import ssl
 from dataclasses import replace
 from typing import Any
 
-import aiohttp
 import httpx
 import pytest
 import respx
-from aiohttp.client_reqrep import ConnectionKey
 from structlog.testing import capture_logs
 
 from app.errors import (
@@ -197,15 +195,10 @@ async def test_neither_log_nor_client_sees_the_key_the_host_or_the_prompt(
             assert hidden not in told
 
 
-def _aiohttp_error(kind: type[aiohttp.ClientConnectorError], error: OSError) -> httpx.ConnectTimeout:
-    mapped = httpx.ConnectTimeout("as httpx-aiohttp maps it")
-    mapped.__cause__ = kind(
-        ConnectionKey(
-            "backend.test", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
-        ),
-        error,
-    )
-    return mapped
+def _connect_error(cause: OSError) -> httpx.ConnectError:
+    error = httpx.ConnectError("the connection was not made")
+    error.__cause__ = cause
+    return error
 
 
 def _verification(code: int) -> ssl.SSLCertVerificationError:
@@ -218,18 +211,14 @@ def _verification(code: int) -> ssl.SSLCertVerificationError:
     ("code", "message"), [(18, "SSL_CERT_FILE"), (20, "SSL_CERT_FILE"), (10, "expired"), (62, "another host")]
 )
 def test_what_is_wrong_with_a_certificate_is_told(code: int, message: str) -> None:
-    by_httpx = httpx.ConnectError("by any other transport")
-    by_httpx.__cause__ = _verification(code)
-    by_aiohttp = _aiohttp_error(aiohttp.ClientConnectorCertificateError, _verification(code))
-    for transport_error in (by_httpx, by_aiohttp):
-        failed = unanswered(transport_error)
-        assert isinstance(failed.failure, UpstreamUnavailable)
-        assert message in failed.failure.message
-        assert isinstance(failed.cause, ssl.SSLCertVerificationError)
-        assert not failed.is_retryable
+    failed = unanswered(_connect_error(_verification(code)))
+    assert isinstance(failed.failure, UpstreamUnavailable)
+    assert message in failed.failure.message
+    assert isinstance(failed.cause, ssl.SSLCertVerificationError)
+    assert not failed.is_retryable
 
 
 def test_a_backend_that_speaks_no_tls_is_told() -> None:
     error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
-    failed = unanswered(_aiohttp_error(aiohttp.ClientConnectorSSLError, error))
+    failed = unanswered(_connect_error(error))
     assert "does not speak TLS" in failed.failure.message

@@ -55,7 +55,7 @@ def test_a_traceback_shows_neither_values_nor_the_exceptions_text(capsys: pytest
         assert "canary" not in written
 
 
-@pytest.mark.parametrize("name", ["sse_starlette.sse", "httpx", "redis", "aiohttp.client"])
+@pytest.mark.parametrize("name", ["sse_starlette.sse", "httpx", "redis", "httpcore.http11"])
 def test_libraries_that_log_what_passes_through_are_quiet_at_debug(
     capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -1,10 +1,12 @@
 """The body of a response that is still arriving."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
 
+PIECE_BYTES = 8 * 1024
+"""The largest read that is handed on at once. Tokens make smaller ones, and other tasks do not wait long."""
 MAX_BUFFERED_BYTES = 64 * 1024
 """How much arrives before the connection stops reading, while no consumer takes it."""
 
@@ -13,7 +15,8 @@ class BodyStream(httpx.AsyncByteStream):
     """Hands bytes to its one consumer, in the order in which they arrive.
 
     A consumer either iterates, or passes a callable to `forward`. The connection's `data_received` calls it
-    directly: no queue, no future and no task switch stand between a read and its decoding.
+    directly: no queue, no future and no task switch stand between a read and its decoding. So it runs in the
+    connection's context, not in that of the request's task.
     """
 
     def __init__(
@@ -35,12 +38,14 @@ class BodyStream(httpx.AsyncByteStream):
         self._is_complete = False
         self._failure: Exception | None = None
         self._consume: Callable[[bytes], bool] | None = None
+        """Set while the consumer has taken all that came, and waits for more."""
+        self._wants_more = True
         self._waiter: asyncio.Future[None] | None = None
 
     def received(self, data: bytes) -> None:
         """Take what one read of the connection brought."""
-        if self._consume is not None:
-            self._hand_on(data)
+        if self._consume is not None and not self._buffer and len(data) <= PIECE_BYTES:
+            self._hand_on(data, self._consume)
             return
         self._buffer.append(data)
         self._size += len(data)
@@ -62,15 +67,21 @@ class BodyStream(httpx.AsyncByteStream):
         Raises:
             httpx.TransportError: The connection failed before the body was complete.
         """
-        self._consume = consume
-        try:
+        self._wants_more = True
+        while self._wants_more:
             if data := self._take():
-                self._hand_on(data)
-            while self._wants_more() and not self._is_complete:
-                await self._wait()
-            self._raise_failure()
-        finally:
-            self._consume = None
+                for piece in pieces(data):
+                    if not consume(piece):
+                        return
+                    await asyncio.sleep(0)
+            elif self._is_complete:
+                return
+            else:
+                self._consume = consume
+                try:
+                    await self._wait()
+                finally:
+                    self._consume = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while True:
@@ -85,17 +96,13 @@ class BodyStream(httpx.AsyncByteStream):
         """Give the connection back, or close it if the body is not complete."""
         self._close()
 
-    def _wants_more(self) -> bool:
-        return self._consume is not None
-
-    def _hand_on(self, data: bytes) -> None:
-        assert self._consume is not None  # the callers have looked
+    def _hand_on(self, data: bytes, consume: Callable[[bytes], bool]) -> None:
         try:
-            wants_more = self._consume(data)
+            self._wants_more = consume(data)
         except Exception as error:  # noqa: BLE001 - raised again by `forward`, in the consumer's own task
             self._failure = error
-            wants_more = False
-        if not wants_more:
+            self._wants_more = False
+        if not self._wants_more:
             self._consume = None
             self._wake()
 
@@ -124,3 +131,8 @@ class BodyStream(httpx.AsyncByteStream):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """Cut a large read, so that other tasks can run between its pieces."""
+    return (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
