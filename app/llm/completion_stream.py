@@ -74,10 +74,9 @@ async def read_completion_stream(
 async def _forward(parts: AsyncIterator[bytes], consume: Callable[[bytes], bool]) -> None:
     """Do what `BodyStream.forward` does for the body of any other transport."""
     async for received in parts:
-        for piece in pieces(received):
+        async for piece in pieces(received):
             if not consume(piece):
                 return
-            await asyncio.sleep(0)
 
 
 async def _read_to_the_end(parts: AsyncIterator[bytes]) -> None:

@@ -17,6 +17,7 @@ from app.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
+from app.llm.http import InvalidResponse
 from app.llm.refusals import Refusal
 from app.llm.wordings import Meaning
 
@@ -26,8 +27,6 @@ _REJECTIONS = frozenset({400, 422})
 _UNREADY = 503
 _RETRYABLE_STATUS = frozenset({502, 503, 504})
 _MAX_CAUSES = 10
-_HTTPCORE_CLOSED = "disconnected without"
-"""What httpcore, which speaks to a proxy, says of a connection that was closed without an answer."""
 _EXPIRED = 10
 _OTHER_NAME = frozenset({62, 64})
 """OpenSSL's codes for a certificate that has expired, and for one of another host or address."""
@@ -59,7 +58,7 @@ def unanswered(error: Exception) -> Unanswered:
             return Unanswered(failure, error, is_retryable=False)
         case httpx.ConnectError():
             return Unanswered(UpstreamUnavailable(), error, is_retryable=True)
-        case httpx.RemoteProtocolError() if _HTTPCORE_CLOSED not in str(error):
+        case InvalidResponse():
             failure = UpstreamError("The model's backend answered with something that is not HTTP.")
             return Unanswered(failure, error, is_retryable=False)
         case _:

@@ -1,7 +1,7 @@
 """The body of a response that is still arriving."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 
@@ -70,10 +70,9 @@ class BodyStream(httpx.AsyncByteStream):
         self._wants_more = True
         while self._wants_more:
             if data := self._take():
-                for piece in pieces(data):
+                async for piece in pieces(data):
                     if not consume(piece):
                         return
-                    await asyncio.sleep(0)
             elif self._is_complete:
                 return
             else:
@@ -133,6 +132,9 @@ class BodyStream(httpx.AsyncByteStream):
             self._waiter.set_result(None)
 
 
-def pieces(data: bytes) -> Iterator[bytes]:
-    """Cut a large read, so that other tasks can run between its pieces."""
-    return (data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES))
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    """Cut a large read; between its pieces other tasks run."""
+    yield data[:PIECE_BYTES]
+    for start in range(PIECE_BYTES, len(data), PIECE_BYTES):
+        await asyncio.sleep(0)
+        yield data[start : start + PIECE_BYTES]

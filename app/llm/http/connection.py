@@ -16,6 +16,10 @@ _MAX_INTERIM_RESPONSES = 16
 _NO_BODY = frozenset({204, 304})
 
 
+class InvalidResponse(httpx.RemoteProtocolError):
+    """What the peer sent is no HTTP/1.1, or exceeds a limit."""
+
+
 class Connection(asyncio.Protocol):
     """Speaks HTTP/1.1 (RFC 9112) with one peer, one request at a time.
 
@@ -79,11 +83,11 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._is_complete:
-                self._fail(httpx.RemoteProtocolError(f"invalid response: {error}", request=self._request))
+                self._fail(InvalidResponse(f"invalid response: {error}", request=self._request))
                 return
             self.is_reusable = False  # bytes after the end
         if self._body is None and self._head_bytes > MAX_HEAD_BYTES:
-            self._fail(httpx.RemoteProtocolError("the response's head is too large", request=self._request))
+            self._fail(InvalidResponse("the response's head is too large", request=self._request))
             return
         if self._received and self._body is not None:
             received, self._received = self._received, []

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from app.llm.http.body import MAX_BUFFERED_BYTES, BodyStream
-from app.llm.http.connection import MAX_HEAD_BYTES, Connection
+from app.llm.http.body import MAX_BUFFERED_BYTES, PIECE_BYTES, BodyStream
+from app.llm.http.connection import MAX_HEAD_BYTES, Connection, InvalidResponse
 
 REQUEST = httpx.Request("POST", "http://backend.test/v1/chat/completions", json={"stream": True})
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -138,7 +138,7 @@ async def test_a_body_without_a_length_ends_with_its_connection(response: bytes)
 async def test_what_is_no_response_fails_and_its_connection_is_closed(response: bytes) -> None:
     for size in (1, 7, len(response)):
         parts = [response[start : start + size] for start in range(0, len(response), size)]
-        assert await Exchange().seen(parts, ends=False) is httpx.RemoteProtocolError
+        assert await Exchange().seen(parts, ends=False) is InvalidResponse
 
 
 @pytest.mark.parametrize("name", [name for name in RESPONSES if name != "bytes after the end"])
@@ -214,6 +214,29 @@ async def test_forwarding_calls_the_consumer_with_each_read_and_stops_when_it_wa
     exchange.feed([b"5\r\nthree\r\n4\r\nfour\r\n"], ends=False)
     await forwarding
     assert received == [b"one", b"two", b"threefour"]
+    await response.aclose()
+
+
+async def test_a_large_read_is_handed_on_in_pieces_and_what_arrives_meanwhile_comes_after_it() -> None:
+    exchange = Exchange()
+    asking = await exchange.ask()
+    exchange.feed([CHUNKED], ends=False)
+    response = await asking
+    assert isinstance(response.stream, BodyStream)
+    received: list[bytes] = []
+
+    def consume(data: bytes) -> bool:
+        if received:  # more arrives while the pieces are handed on
+            exchange.feed([b"1\r\n%d\r\n" % len(received)], ends=False)
+        received.append(data)
+        return not data.endswith(b"2")
+
+    forwarding = asyncio.create_task(response.stream.forward(consume))
+    await asyncio.sleep(0)
+    large = bytes(PIECE_BYTES) + b"the rest"
+    exchange.feed([b"%x\r\n%b\r\n" % (len(large), large)], ends=False)
+    await forwarding
+    assert received == [large[:PIECE_BYTES], large[PIECE_BYTES:], b"1", b"2"]
     await response.aclose()
 
 
