@@ -14,6 +14,9 @@ from app.timer import LazyTimer
 
 ABORT_EXTENSION = "app.abort"
 """The ASGI extension with which the server offers to abort a connection. Closing it waits for its reader."""
+WRITE_EXTENSION = "app.write"
+"""The ASGI extension with which the server offers to `write` a part of a body past all layers. It returns
+whether the client took it at once; otherwise nothing is written."""
 INVALID_BODY_EXTENSION = "app.invalid_body"
 """The ASGI extension in which the server gives the `reason` why a body will never be complete."""
 
@@ -60,6 +63,7 @@ class ClientConnection:
         self,
         send: Send,
         *,
+        write_at_once: Callable[[bytes], bool] | None,
         ping_seconds: float,
         slow_reader_seconds: float,
         wake: Callable[[], None],
@@ -67,6 +71,7 @@ class ClientConnection:
     ) -> None:
         self.is_ping_due = False
         self._send = send
+        self._write_at_once = write_at_once
         self._wake = wake
         self._now = asyncio.get_running_loop().time
         self._wrote_at = self._now()
@@ -95,6 +100,13 @@ class ClientConnection:
     async def write(self, body: bytes, *, is_last: bool = False) -> None:
         """Write a part of the body."""
         await self.send({"type": "http.response.body", "body": body, "more_body": not is_last})
+
+    def write_at_once(self, body: bytes) -> bool:
+        """Write a part of the body if the client takes it now; return whether it was written."""
+        if self._write_at_once is None or not self._write_at_once(body):
+            return False
+        self._wrote_at = self._now()
+        return True
 
     async def ping(self) -> None:
         """Write a comment line, and wait for the next silence."""

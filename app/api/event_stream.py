@@ -8,7 +8,7 @@ from sse_starlette.sse import AppStatus
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.connection import ABORT_EXTENSION, ClientConnection, wait_for_disconnect
+from app.api.connection import ABORT_EXTENSION, WRITE_EXTENSION, ClientConnection, wait_for_disconnect
 from app.api.errors import error_json, quota_headers
 from app.api.framing import Framing
 from app.errors import error_for
@@ -28,8 +28,8 @@ _log = structlog.get_logger()
 class TurnResponse(Response):
     """Follows a turn from a reader's position to its one terminal event.
 
-    It writes ready bytes, and a token only moves the deadlines of timers that run already: sse-starlette's
-    response would add a third to a token's cost.
+    A token costs it one write in the call that publishes the token, if the client takes it at once, and moves
+    the deadlines of timers that run already. sse-starlette's response would wake tasks and set time-outs.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class TurnResponse(Response):
 
         with ClientConnection(
             send,
+            write_at_once=scope.get("extensions", {}).get(WRITE_EXTENSION, {}).get("write"),
             ping_seconds=self._ping_seconds,
             slow_reader_seconds=self._slow_reader_seconds,
             wake=self._reader.wake,
@@ -82,11 +83,20 @@ class TurnResponse(Response):
 
     async def _write_turn(self, connection: ClientConnection) -> None:
         reader = self._reader
+        unsent: list[bytes] = []
+
+        def write_at_once() -> bool:
+            """Write new events in the call that publishes them: no task wakes for a token."""
+            for frames in self._take_frames():
+                if unsent or not connection.write_at_once(frames):
+                    unsent.append(frames)
+            return not unsent and not reader.is_behind
+
         while reader.is_open:
-            if events := reader.take():
-                first = reader.position - len(events) + 1
-                for frames in _frames(events, first, self._framing):
+            if unsent or reader.is_behind:
+                for frames in [*unsent, *self._take_frames()]:
                     await connection.write(frames)
+                unsent.clear()
             elif reader.stream.end is not None:
                 data = _terminal_data(reader.stream.end, reader.stream.id, self._request_id)
                 await connection.write(self._framing.terminal(data), is_last=True)
@@ -94,7 +104,12 @@ class TurnResponse(Response):
             elif connection.is_ping_due:
                 await connection.ping()
             else:
-                await reader.wait()
+                await reader.wait(write_at_once)
+
+    def _take_frames(self) -> Iterator[bytes]:
+        """Take events and encode them, joined to writes of a bounded size."""
+        events = self._reader.take()
+        return _frames(events, self._reader.position - len(events) + 1, self._framing)
 
 
 def turn_headers(reader: Reader) -> Mapping[str, str]:

@@ -15,9 +15,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.api.connection import ABORT_EXTENSION, INVALID_BODY_EXTENSION
+from app.api.connection import ABORT_EXTENSION, INVALID_BODY_EXTENSION, WRITE_EXTENSION
 from app.errors import InvalidHttp, RequestTimeout, ServiceError
-from app.http.answers import end_body_with_connection, refusal_bytes
+from app.http.answers import chunk_writer, end_body_with_connection, refusal_bytes
 from app.http.head import check_head
 from app.http.last_body import body_parser
 from app.http.lingering import LingeringTransport
@@ -173,6 +173,7 @@ class HttpProtocol(HttpToolsProtocol):
             INVALID_BODY_EXTENSION: {},
         }
         super().on_headers_complete()
+        self.scope["extensions"][WRITE_EXTENSION] = {"write": chunk_writer(self.cycle)}
         self._is_in_head = False
         self._unset_keepalive_if_required()
         if self.pipeline:

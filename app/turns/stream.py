@@ -37,6 +37,8 @@ class TurnStream:
         self._readers = 0
         self._loop = asyncio.get_running_loop()
         self._waiting: list[asyncio.Future[None]] = []
+        self._followers: dict[Reader, None] = {}
+        """Readers that wait for events, and are called with them."""
 
     @property
     def has_readers(self) -> bool:
@@ -49,16 +51,20 @@ class TurnStream:
         return not (self.has_readers or self.has_remote_readers)
 
     def publish(self, events: list[bytes]) -> None:
-        """Append events and wake the readers."""
+        """Append events, and let the readers take them."""
         self.is_committed = True
         self.events.extend(events)
         self._wake()
+        for reader in list(self._followers):
+            reader.events_arrived()
 
     def close(self, end: TurnEnd) -> None:
         """End the stream. The first end stays; later calls change nothing."""
         if self.end is None:
             self.end = end
             self._wake()
+            for reader in list(self._followers):
+                reader.wake()
 
     def commit_status(self) -> None:
         """Note that the HTTP 200 has been committed, with or without a first event."""
@@ -89,6 +95,14 @@ class TurnStream:
             self.on_readers_changed()
         return Reader(self, after)
 
+    def follow(self, reader: "Reader") -> None:
+        """Call the reader with each event, until it is unfollowed."""
+        self._followers[reader] = None
+
+    def unfollow(self, reader: "Reader") -> None:
+        """Call the reader no more."""
+        self._followers.pop(reader, None)
+
     def reader_left(self) -> None:
         """Count a reader out."""
         self._readers -= 1
@@ -116,6 +130,7 @@ class Reader:
         self.is_open = True
         self.quota: Quota | None = None
         self._waiting: asyncio.Future[None] | None = None
+        self._take_at_once: Callable[[], bool] = lambda: False
 
     def resume_after(self, number: int) -> None:
         """Continue after the event with this number.
@@ -129,16 +144,41 @@ class Reader:
             raise InvalidLastEventId(turn_id=self.stream.id)
         self.position = number
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are events to take."""
+        return self.position < len(self.stream.events)
+
     def take(self) -> list[bytes]:
         """Return the next events, or an empty list if there is nothing new."""
         events = self.stream.events.after(self.position)
         self.position += len(events)
         return events
 
-    async def wait(self) -> None:
-        """Wait for the next event or the end, or until `wake` is called."""
-        self._waiting = self.stream.changed()
-        await self._waiting
+    async def wait(self, take_at_once: Callable[[], bool] = lambda: False) -> None:
+        """Wait for the end, or until `wake` is called, or for events that are not taken at once.
+
+        Args:
+            take_at_once: Called with each publication, outside this task. It takes the new events and
+                returns True, or returns False to end the wait.
+        """
+        self._take_at_once = take_at_once
+        self._waiting = asyncio.get_running_loop().create_future()
+        self.stream.follow(self)
+        try:
+            await self._waiting
+        finally:
+            self.stream.unfollow(self)
+
+    def events_arrived(self) -> None:
+        """Let a waiting reader take new events. If that fails, its own task raises the error."""
+        if self._waiting is None or self._waiting.done():
+            return
+        try:
+            if not self._take_at_once():
+                self.wake()
+        except Exception as error:  # noqa: BLE001 - the turn goes on without this reader
+            self._waiting.set_exception(error)
 
     def wake(self) -> None:
         """End a wait early, with or without a new event."""
