@@ -27,7 +27,7 @@ class BodyStream(httpx.AsyncByteStream):
         Args:
             pause: Stops the connection's reads.
             resume: Lets it read again.
-            close: Gives the connection back, or closes it if the body is not complete.
+            close: Closes the connection.
         """
         self._pause = pause
         self._resume = resume
@@ -55,8 +55,9 @@ class BodyStream(httpx.AsyncByteStream):
         self._wake()
 
     def ended(self, failure: Exception | None = None) -> None:
-        """End the body: completely, or with a failure."""
+        """End the body: completely, or with a failure. The connection may serve the next request then."""
         if not self._is_complete and self._failure is None:
+            self._read_on()
             self._failure = failure
             self._is_complete = failure is None
             self._wake()
@@ -92,8 +93,9 @@ class BodyStream(httpx.AsyncByteStream):
                 await self._wait()
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it if the body is not complete."""
-        self._close()
+        """Close the connection, unless the body is complete: its rest belongs to no other request."""
+        if not self._is_complete:
+            self._close()
 
     def _hand_on(self, data: bytes, consume: Callable[[bytes], bool]) -> None:
         try:
@@ -109,10 +111,13 @@ class BodyStream(httpx.AsyncByteStream):
         data = b"".join(self._buffer)
         self._buffer.clear()
         self._size = 0
+        self._read_on()
+        return data
+
+    def _read_on(self) -> None:
         if self._is_paused:
             self._is_paused = False
             self._resume()
-        return data
 
     async def _wait(self) -> None:
         self._raise_failure()

@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
             b"content-length",
             b"transfer-encoding",
         }
-        self._body = BodyStream(pause=self._pause, resume=self._resume, close=self._let_go)
+        self._body = BodyStream(pause=self._pause, resume=self._resume, close=self.abort)
         response = httpx.Response(
             status,
             headers=self._headers,
@@ -184,11 +184,6 @@ class Connection(asyncio.Protocol):
             self._head.set_exception(failure)
         if self._body is not None:
             self._body.ended(failure)
-
-    def _let_go(self) -> None:
-        """Close the connection of a body that is not complete: its rest belongs to no other request."""
-        if self._body is not None:
-            self.abort()
 
     def _pause(self) -> None:
         if self._transport is not None:

@@ -217,6 +217,23 @@ async def test_forwarding_calls_the_consumer_with_each_read_and_stops_when_it_wa
     await response.aclose()
 
 
+async def test_leaving_a_complete_body_does_nothing_to_the_next_response_on_its_connection() -> None:
+    exchange = Exchange()
+    asking = await exchange.ask()
+    large = bytes(2 * MAX_BUFFERED_BYTES)
+    exchange.feed([CHUNKED, b"%x\r\n%b\r\n" % (len(large), large), b"0\r\n\r\n"], ends=False)
+    first = await asking
+    assert exchange.is_reused
+    assert not exchange.wire.is_paused
+    exchange.wire.written = b""
+    asking = await exchange.ask()
+    exchange.feed([CHUNKED, b"3\r\none\r\n"], ends=False)
+    second = await asking
+    await first.aclose()
+    exchange.feed([b"3\r\ntwo\r\n0\r\n\r\n"], ends=False)
+    assert await second.aread() == b"onetwo"
+
+
 async def test_a_large_read_is_handed_on_in_pieces_and_what_arrives_meanwhile_comes_after_it() -> None:
     exchange = Exchange()
     asking = await exchange.ask()
