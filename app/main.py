@@ -25,11 +25,11 @@ def create_app(
     """Create the application. Its lifespan opens and closes the service, `app.state.service`.
 
     Args:
-        settings: With `llm_base_url` and `redis_url` set.
+        settings: With a backend and `redis_url` set.
         transport: Replaces the transport that talks to the backend over the network.
         redis: Replaces the client for `redis_url`; it is closed with the application.
     """
-    tracing = Tracing(settings.otel_exporter_otlp_endpoint, backend_url=settings.llm_base_url)
+    tracing = Tracing(settings.otel_exporter_otlp_endpoint)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -157,6 +157,11 @@ class TurnRequest:
     scope: str = ""
     is_limited: bool = True
 
+    @property
+    def affinity(self) -> str:
+        """What requests share that should go to the same backend: the user, and the conversation if any."""
+        return f"{self.user_id}\n{self.conversation_id or ''}"
+
     def fingerprint(self) -> str:
         """Return a digest that is the same for two requests with the same content.
 

@@ -1,18 +1,20 @@
 """The composition root: the only place that knows which object works with which."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import httpx
 from redis.asyncio import Redis
 
+from app.llm.backends import Backend, Backends
 from app.llm.client import LLMClient, open_http_client
 from app.llm.deadlines import TimeLimits
+from app.llm.failover import Failover
 from app.observability.loop_lag import measured_loop_lag
 from app.observability.metrics import Metrics
-from app.observability.readiness import Prober
+from app.observability.readiness import AnyOf, Probe, Prober
 from app.observability.tracing import Tracing
 from app.prompts.builder import PromptBuilder
 from app.prompts.sources import prompts_for
@@ -81,7 +83,7 @@ async def open_service(
     """Open everything that the service needs. It is closed in reverse order, once the turns are stored.
 
     Args:
-        settings: With `llm_base_url` and `redis_url` set.
+        settings: With a backend and `redis_url` set.
         tracing: Makes spans; it is closed with the service.
         transport: Replaces the transport that talks to the backend over the network.
         redis: Replaces the client for `redis_url`; it is closed with the service.
@@ -95,20 +97,19 @@ async def open_service(
     metrics = Metrics()
     async with (
         redis or open_redis(settings.redis_url) as store,
-        open_http_client(
-            base_url=settings.llm_base_url,
-            api_key=settings.llm_api_key.get_secret_value(),
-            limits=limits,
-            proxy=settings.llm_proxy,
-            transport=transport,
-        ) as http,
+        _open_backends(settings, limits, transport) as backends,
         aclosing(tracing),
         open_authenticator(settings) as authenticator,
         measured_loop_lag(metrics.loop_lag_seconds),
         _open_turns(
             settings,
             store,
-            LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens),
+            backends,
+            Failover(
+                backends,
+                limits=limits,
+                on_outcome=lambda backend, outcome: metrics.backend_attempts.labels(backend, outcome).inc(),
+            ),
             authenticator=authenticator,
             metrics=metrics,
             tracing=tracing,
@@ -118,10 +119,52 @@ async def open_service(
 
 
 @asynccontextmanager
+async def _open_backends(
+    settings: Settings, limits: TimeLimits, transport: httpx.AsyncBaseTransport | None
+) -> AsyncIterator[Backends]:
+    """Open a client for each backend, with its own URL and key."""
+    async with AsyncExitStack() as clients:
+        opened: list[Backend] = []
+        for entry in settings.backends:
+            http = await clients.enter_async_context(
+                open_http_client(
+                    base_url=entry.url,
+                    api_key=settings.key_of(entry).get_secret_value(),
+                    limits=limits,
+                    proxy=settings.llm_proxy,
+                    transport=transport,
+                )
+            )
+            client = LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens)
+            opened.append(
+                Backend(
+                    entry.name,
+                    client,
+                    url=entry.url,
+                    models=entry.models,
+                    weight=entry.weight,
+                    priority=entry.priority,
+                )
+            )
+        yield Backends(opened)
+
+
+def _probe_of(backends: Backends, model: str) -> Probe | AnyOf:
+    """Return what tells whether a backend answers."""
+    if len(backends.all) == 1:
+        return backends.all[0].client.probe
+    return AnyOf(
+        probes={each.name: each.client.probe for each in backends.all},
+        deciding={each.name for each in backends.offering(model)},
+    )
+
+
+@asynccontextmanager
 async def _open_turns(
     settings: Settings,
     store: RedisClient,
-    llm: LLMClient,
+    backends: Backends,
+    llm: Failover,
     *,
     authenticator: Authenticator,
     metrics: Metrics,
@@ -176,7 +219,7 @@ async def _open_turns(
         prompts_for=partial(
             prompts_for,
             builder=PromptBuilder(
-                llm.context_sizes,
+                backends,
                 system_prompt=None if settings.system_prompt == "none" else settings.system_prompt,
                 max_tokens=settings.llm_max_tokens,
             ),
@@ -203,8 +246,8 @@ async def _open_turns(
         journal_lag_seconds=lambda: writer.lag_seconds,
     )
     background_loops = [writer.run, remote.run, renewer.run, renewer.listen, sweeper.run]
-    if not llm.context_sizes.is_configured:
-        background_loops.append(llm.context_sizes.watch)
+    if settings.llm_context_tokens is None:
+        background_loops += [each.client.context_sizes.watch for each in backends.all]
     async with running(background_loops):
         yield Service(
             settings=settings,
@@ -214,7 +257,7 @@ async def _open_turns(
             history=history,
             titles=TitleRepository(store, history_ttl_seconds=settings.history_ttl_seconds),
             authenticator=authenticator,
-            prober=Prober({"llm": llm.probe, "redis": history.probe}),
+            prober=Prober({"llm": _probe_of(backends, settings.llm_model), "redis": history.probe}),
             metrics=metrics,
             reader_slots=reader_slots,
         )

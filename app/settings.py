@@ -1,12 +1,16 @@
 """The service's settings: environment variables, otherwise `.env`, otherwise the defaults below."""
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.setting_backends import BackendEntry, Backends
 from app.setting_types import (
     MAX_SECONDS,
     ApiKeys,
@@ -48,8 +52,10 @@ class Settings(BaseSettings):
 
     llm_base_url: BackendUrl = ""
     """OpenAI-compatible base URL, `/v1` included; unset: the embedded model."""
+    llm_backends: Backends = ()
+    """Several backends as a JSON list, instead of LLM_BASE_URL and LLM_API_KEY."""
     llm_model: str = EMBEDDED_MODEL
-    """The model's name; required if LLM_BASE_URL is set."""
+    """The model's name; required if LLM_BASE_URL or LLM_BACKENDS is set."""
     llm_api_key: HeaderSecret = SecretStr("")
     """Sent to the backend as a bearer token."""
     llm_proxy: ProxyUrl = ""
@@ -165,6 +171,28 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _backends_fit_together(self) -> Self:
+        if not self.llm_backends:
+            return self
+        for variable, given in (("LLM_BASE_URL", self.llm_base_url), ("LLM_API_KEY", self.llm_api_key)):
+            if given if isinstance(given, str) else given.get_secret_value():
+                raise ValueError(f"{variable}: expected to be unset, as LLM_BACKENDS is set")
+        if "llm_model" not in self.model_fields_set:
+            raise ValueError("LLM_MODEL: expected the model's name, as LLM_BACKENDS is set")
+        offered = {name for entry in self.llm_backends for name in entry.models}
+        if self.llm_model not in offered:
+            raise ValueError("LLM_MODEL: expected a name that an entry of LLM_BACKENDS has in its models")
+        if not offered.issuperset(self.llm_allowed_models):
+            raise ValueError("LLM_ALLOWED_MODELS: expected names that entries of LLM_BACKENDS have in models")
+        for number, entry in enumerate(self.llm_backends, 1):
+            if entry.api_key_env and not re.fullmatch(r"[\x21-\x7e]+", self.key_of(entry).get_secret_value()):
+                raise ValueError(
+                    f"LLM_BACKENDS: entry {number}, api_key_env: expected the name of a variable that is set "
+                    "to visible ASCII characters"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _credentials_fit_together(self) -> Self:
         if self.jwt_secret.get_secret_value() and self.jwt_jwks_url:
             raise ValueError("JWT_SECRET: expected to be unset, as JWT_JWKS_URL is set")
@@ -194,7 +222,29 @@ class Settings(BaseSettings):
     @property
     def models(self) -> frozenset[str]:
         """Every model that a request may name."""
-        return frozenset({self.llm_model, *self.llm_allowed_models})
+        offered = (name for entry in self.llm_backends for name in entry.models)
+        return frozenset({self.llm_model, *self.llm_allowed_models, *offered})
+
+    @property
+    def backends(self) -> tuple[BackendEntry, ...]:
+        """Every backend: the list, or the one that LLM_BASE_URL names; empty: the embedded one is missing."""
+        if self.llm_backends or not self.llm_base_url:
+            return self.llm_backends
+        own_names = {model: model for model in sorted(self.models)}
+        return (BackendEntry.model_construct(name="default", url=self.llm_base_url, models=own_names),)
+
+    def key_of(self, entry: BackendEntry) -> SecretStr:
+        """Return the key of a backend; empty: it has none."""
+        if not self.llm_backends:
+            return self.llm_api_key
+        name = entry.api_key_env
+        if not name:
+            return SecretStr("")
+        env_file = self.model_config.get("env_file")
+        value = os.environ.get(name)
+        if value is None and isinstance(env_file, str | Path):
+            value = dotenv_values(env_file, encoding="utf-8").get(name)
+        return SecretStr((value or "").strip())
 
 
 def load_settings() -> Settings:

@@ -84,11 +84,11 @@ def _warn_of_unknown_hosts(settings: Settings) -> None:
 
     The start goes on: the name may become known later. Nothing waits for the look-ups.
     """
-    # A proxy resolves the backend's name itself.
-    backend = (
-        ("LLM_PROXY", settings.llm_proxy) if settings.llm_proxy else ("LLM_BASE_URL", settings.llm_base_url)
-    )
-    names = [(backend[0], urlsplit(backend[1]).hostname)]
+    if settings.llm_proxy:  # it resolves the backends' names itself
+        names = [("LLM_PROXY", urlsplit(settings.llm_proxy).hostname)]
+    else:
+        variable = "LLM_BACKENDS" if settings.llm_backends else "LLM_BASE_URL"
+        names = [(variable, urlsplit(backend.url).hostname) for backend in settings.backends]
     if settings.redis_url:
         names += [("REDIS_URL", host) for host, _ in parse_redis_url(settings.redis_url).hosts]
     for variable, host in names:

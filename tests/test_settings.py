@@ -180,3 +180,38 @@ def test_an_error_shows_no_value_that_may_hold_a_secret(
     with pytest.raises(SettingsError, match=rf"^{variable}: expected") as error:
         load_settings()
     assert "canary" not in str(error.value)
+
+
+ENTRY = '{"name": "a", "url": "http://a:1/v1", "models": {"m": "own"}}'
+
+
+def test_a_list_of_backends_offers_their_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_BACKENDS", f"[{ENTRY}]")
+    monkeypatch.setenv("LLM_MODEL", "m")
+    settings = load_settings()
+    assert settings.models == {"m"}
+    assert [(each.name, each.weight, each.priority) for each in settings.backends] == [("a", 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("no list", r"expected a JSON list"),
+        ("[]", r"expected a JSON list"),
+        (f"[{ENTRY}, {ENTRY}]", r"entry 1, name: expected"),
+        (f"[{ENTRY}, 7]", r"entry 2: expected"),
+        ('[{"name": "a", "url": "a:1", "models": {"m": "m"}}]', r"entry 1, url: expected a URL"),
+        ('[{"name": "a", "models": {"m": "m"}}]', r"entry 1, url: expected to be set"),
+        ('[{"name": "a", "url": "http://a/v1", "models": {}}]', r"entry 1, models: expected"),
+        (f'[{ENTRY[:-1]}, "weight": 0}}]', r"entry 1, weight: expected"),
+        (f'[{ENTRY[:-1]}, "api_key": "x"}}]', r"entry 1, api_key: expected no such field"),
+        (f'[{ENTRY[:-1]}, "api_key_env": "NOT_SET"}}]', r"entry 1, api_key_env: expected"),
+    ],
+)
+def test_a_wrong_list_names_the_entry_and_what_was_expected(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: str
+) -> None:
+    monkeypatch.setenv("LLM_BACKENDS", value)
+    monkeypatch.setenv("LLM_MODEL", "m")
+    with pytest.raises(SettingsError, match=rf"^LLM_BACKENDS: {expected}"):
+        load_settings()

@@ -24,7 +24,7 @@ def embedded_parts(settings: Settings) -> Iterator[Settings]:
     Raises:
         EmbeddedError: A part cannot start.
     """
-    if settings.redis_url and settings.llm_base_url:
+    if settings.redis_url and settings.backends:
         yield settings
         return
     data_dir = private_folder(settings.embedded_data_dir)
@@ -33,7 +33,7 @@ def embedded_parts(settings: Settings) -> Iterator[Settings]:
         if not settings.redis_url:
             filled["redis_url"] = url = parts.enter_context(embedded_store(data_dir))
             parts.enter_context(rewritten_after_erasures(url))
-        if not settings.llm_base_url:
+        if not settings.backends:
             url, key = parts.enter_context(embedded_model(settings.llm_model, data_dir))
             filled |= {"llm_base_url": url, "llm_api_key": key, "llm_proxy": ""}
             filled["llm_max_tokens"] = min(settings.llm_max_tokens, MAX_TOKENS)

@@ -30,6 +30,9 @@ class CompletionRequest:
     longest_answer: int = 0
     """How many tokens an answer may have if the request has no cap: what is read is in proportion to it."""
 
+    affinity: str = ""
+    """What requests share that should go to the same backend, whose cache is warm; not sent to it."""
+
     @property
     def bound(self) -> int:
         """The number of tokens to which what is read of the answer is in proportion."""

@@ -66,6 +66,12 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
+        self.backend_attempts = Counter(
+            "chat_backend_attempts",
+            "Requests to backends that have ended, by how: complete, cancelled, or the error's code.",
+            ["backend", "outcome"],
+            registry=self.registry,
+        )
         self.loop_lag_seconds = Histogram(
             "chat_event_loop_lag_seconds",
             "Delay of a timer in the event loop.",

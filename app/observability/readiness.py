@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,22 +13,45 @@ from app.errors import ServiceError
 _TIMEOUT_SECONDS = 1.5
 _CACHE_SECONDS = 1.0
 
+Probe = Callable[[], Awaitable[None]]
+
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """The result of one probe; `detail` is a short reason if its target is down."""
+    """The result of one probe.
+
+    Attributes:
+        status: Whether the service can work with the target.
+        latency_ms: How long the probe took.
+        detail: A short reason if the target is down.
+        backends: The result for each backend, by its name, if there are several.
+    """
 
     status: Literal["up", "down"]
     latency_ms: float
     detail: str | None = None
+    backends: "Mapping[str, Check] | None" = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnyOf:
+    """Probes of parts that stand in for each other: one that is up is enough.
+
+    Attributes:
+        probes: Each part's, by its name.
+        deciding: The names of those of which one has to be up. The others are only listed.
+    """
+
+    probes: Mapping[str, Probe]
+    deciding: Collection[str]
 
 
 class Prober:
     """The probes; callers within a second of each other share one result."""
 
-    def __init__(self, probes: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+    def __init__(self, probes: Mapping[str, Probe | AnyOf]) -> None:
         """Remember the probes; run none yet.
 
         Args:
@@ -43,13 +66,29 @@ class Prober:
         """Return the results of all probes, at most about a second old."""
         async with self._lock:
             if time.monotonic() - self._found_at >= _CACHE_SECONDS:
-                found = await asyncio.gather(*(_run(probe) for probe in self._probes.values()))
+                found = await asyncio.gather(*map(_found_by, self._probes.values()))
                 self._found = dict(zip(self._probes, found, strict=True))
                 self._found_at = time.monotonic()
         return self._found
 
 
-async def _run(probe: Callable[[], Awaitable[None]]) -> Check:
+async def _found_by(probe: Probe | AnyOf) -> Check:
+    return await (_run_all(probe) if isinstance(probe, AnyOf) else _run(probe))
+
+
+async def _run_all(parts: AnyOf) -> Check:
+    found = dict(zip(parts.probes, await asyncio.gather(*map(_run, parts.probes.values())), strict=True))
+    up = [check for name, check in found.items() if name in parts.deciding and check.status == "up"]
+    slowest = max(check.latency_ms for check in found.values())
+    return Check(
+        status="up" if up else "down",
+        latency_ms=min((check.latency_ms for check in up), default=slowest),
+        detail=None if up else "No backend that serves the default model is up.",
+        backends=found,
+    )
+
+
+async def _run(probe: Probe) -> Check:
     started = time.monotonic()
     detail = None
     try:

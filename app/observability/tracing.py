@@ -37,22 +37,16 @@ _log = structlog.get_logger()
 class Tracing:
     """Makes spans, and sends them by OTLP over HTTP where there is a collector."""
 
-    def __init__(self, endpoint: str, *, backend_url: str) -> None:
-        """Make spans for calls of this backend; whoever opens it closes it.
+    def __init__(self, endpoint: str) -> None:
+        """Make spans; the caller closes it.
 
         Args:
             endpoint: The collector's base URL; empty: there is none. OpenTelemetry's other usual variables
                 count as well.
-            backend_url: As `LLM_BASE_URL`.
         """
         provider = _provider(endpoint) if endpoint else None
         self._provider = provider
         self._tracer: Tracer = provider.get_tracer("app") if provider is not None else NoOpTracer()
-        parts = urlsplit(backend_url)
-        self._server: dict[str, str | int] = {
-            "server.address": parts.hostname or "",
-            "server.port": parts.port or (443 if parts.scheme == "https" else 80),
-        }
 
     def of_requests(self) -> TelemetryConfig:
         """What FastAPI is to trace: a span a request, without the steps in between."""
@@ -78,7 +72,6 @@ class Tracing:
                 "gen_ai.request.model": model,
                 **({"gen_ai.request.max_tokens": max_tokens} if max_tokens is not None else {}),
                 "gen_ai.output.type": "text",
-                **self._server,
             },
             # Its message might hold anything.
             record_exception=False,
@@ -100,6 +93,14 @@ class Tracing:
             with anyio.move_on_after(_SHUTDOWN_SECONDS):
                 while sending.is_alive():  # noqa: ASYNC110 - threads set no event of the loop
                     await asyncio.sleep(_POLL_SECONDS)
+
+
+def describe_backend(span: Span, *, name: str, url: str) -> None:
+    """Note which backend is asked; after a failover the last one counts."""
+    parts = urlsplit(url)
+    span.set_attribute("app.backend", name)
+    span.set_attribute("server.address", parts.hostname or "")
+    span.set_attribute("server.port", parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def describe_answer(span: Span, *, finish_reason: str | None, usage: Mapping[str, Any] | None) -> None:

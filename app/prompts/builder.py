@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from app.errors import ContextLengthExceeded
-from app.llm.context import ContextSize, ContextSizes
+from app.llm.context import ContextSize
 from app.llm.request import EVERYTHING_ADDED, CompletionRequest
 from app.prompts.estimates import TokenScale, prompt_tokens
 from app.prompts.transcript import as_sent, message
@@ -39,6 +39,20 @@ class Request(Protocol):
     def sampling(self) -> Mapping[str, Any]:
         """OpenAI's parameters, as they came."""
 
+    @property
+    def affinity(self) -> str:
+        """What requests share that should go to the same backend."""
+
+
+class Windows(Protocol):
+    """The windows of models."""
+
+    async def of(self, model: str) -> ContextSize:
+        """Return what is known of a model's window."""
+
+    def accepted(self, model: str, prompt_tokens: int) -> None:
+        """Take in that a prompt of this length was taken."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
@@ -63,7 +77,7 @@ class _KeptTurns(NamedTuple):
 class PromptBuilder:
     """Builds prompts that fit each model's window, and that the strictest chat template takes."""
 
-    def __init__(self, sizes: ContextSizes, *, system_prompt: str | None, max_tokens: int) -> None:
+    def __init__(self, sizes: Windows, *, system_prompt: str | None, max_tokens: int) -> None:
         """Begin without knowing how a model counts.
 
         Args:
@@ -116,6 +130,7 @@ class PromptBuilder:
                 sampling=sampling,
                 # A cap that the client sent is the client's own business.
                 added=EVERYTHING_ADDED - ({"max_tokens"} & request.sampling.keys()),
+                affinity=request.affinity,
             ),
             guess=guess,
             tokens=scale * guess,

@@ -67,17 +67,19 @@ class ConversationPrompts:
 class CompletionPrompts:
     """The prompt that a client has written itself. Nothing of it is left out, whatever the backend says."""
 
-    def __init__(self, model: str, body: dict[str, Any], *, max_tokens: int) -> None:
+    def __init__(self, model: str, body: dict[str, Any], *, max_tokens: int, affinity: str) -> None:
         """Take the client's body.
 
         Args:
             model: The model that is to answer.
             body: The body of `POST /chat/completions`.
             max_tokens: The service's cap on an answer's tokens.
+            affinity: What requests share that should go to the same backend.
         """
         self._model = model
         self._body = body
         self._max_tokens = max_tokens
+        self._affinity = affinity
 
     async def first(self) -> Prompt:
         """Pass the client's body on, with its caps lowered to the service's."""
@@ -94,6 +96,7 @@ class CompletionPrompts:
             added=frozenset(added),
             is_streamed=_can_be_streamed(own),
             longest_answer=self._max_tokens,
+            affinity=self._affinity,
         )
         tokens = text_tokens(msgspec.json.encode(completion.messages).decode())
         return Prompt(completion=completion, guess=tokens, tokens=tokens, history_guess=0, dropped_messages=0)
@@ -115,5 +118,7 @@ def prompts_for(
 ) -> PromptSource:
     """Choose the source of a turn's prompt."""
     if request.completion is not None:
-        return CompletionPrompts(request.model, dict(request.completion), max_tokens=max_tokens)
+        return CompletionPrompts(
+            request.model, dict(request.completion), max_tokens=max_tokens, affinity=request.affinity
+        )
     return ConversationPrompts(builder, request, history)

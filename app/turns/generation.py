@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import anyio
 import stamina
@@ -18,7 +19,7 @@ from app.errors import (
     error_for,
 )
 from app.llm.chunk import Chunk
-from app.llm.client import LLMClient
+from app.llm.failover import Failover
 from app.models import LOST, TurnEnd, TurnRecord, TurnRequest
 from app.observability.metrics import Metrics
 from app.observability.tracing import Tracing, describe_answer
@@ -59,7 +60,7 @@ class Generation:
         request: TurnRequest,
         prompts: PromptSource,
         *,
-        llm: LLMClient,
+        llm: Failover,
         journal: TurnJournal,
         writer: JournalWriter,
         settlement: Settlement,
@@ -221,7 +222,8 @@ class Generation:
         self.stream.dropped_messages = prompt.dropped_messages
         self._has_prompt.set()
         with self._tracing.completion(prompt.completion.model, prompt.completion.max_tokens) as span:
-            await self._llm.stream(prompt.completion, self._on_chunks, began=began)
+            asked = partial(self._telemetry.asked, span)
+            await self._llm.stream(prompt.completion, self._on_chunks, began=began, on_attempt=asked)
             describe_answer(
                 span,
                 finish_reason=self._answer.finish_reason,

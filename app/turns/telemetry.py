@@ -4,9 +4,12 @@ import time
 from typing import Any
 
 import structlog
+from opentelemetry.trace import Span
 
+from app.llm.backends import Backend
 from app.models import TurnEnd, TurnRecord
 from app.observability.metrics import Metrics
+from app.observability.tracing import describe_backend
 
 _log = structlog.get_logger()
 
@@ -22,7 +25,13 @@ class TurnTelemetry:
         self._first_token_at: float | None = None
         self._last_token_at = self._started_at
         self._has_ended = False
+        self._backend: str | None = None
         self._log.info("turn started")
+
+    def asked(self, span: Span, backend: Backend) -> None:
+        """Note which backend is asked now. After a failover the last one counts."""
+        self._backend = backend.name
+        describe_backend(span, name=backend.name, url=backend.url)
 
     def tokens_arrived(self) -> None:
         """Time the content that has just arrived."""
@@ -50,6 +59,7 @@ class TurnTelemetry:
             "turn ended",
             outcome=end.status,
             code=end.code,
+            backend=self._backend,
             seconds=round(seconds, 3),
             first_token_seconds=None if first is None else round(first - self._started_at, 3),
             input_tokens=tokens["input"],

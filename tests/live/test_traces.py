@@ -116,6 +116,6 @@ def test_a_protocol_that_is_not_spoken_is_warned_of(
 ) -> None:
     monkeypatch.setenv(variable, protocol)
     with structlog.testing.capture_logs() as logs:
-        Tracing("http://127.0.0.1:4317", backend_url="http://127.0.0.1:1/v1")
+        Tracing("http://127.0.0.1:4317")
     assert [entry["protocol"] for entry in logs] == [protocol] * warnings
     assert all(entry["event"].startswith(f"{variable} is ignored") for entry in logs)

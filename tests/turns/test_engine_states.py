@@ -78,7 +78,7 @@ class Process:
         )
         self._context: AbstractAsyncContextManager[Service] = open_service(
             settings,
-            tracing=Tracing("", backend_url=settings.llm_base_url),
+            tracing=Tracing(""),
             transport=transport,
             redis=FakeAsyncRedis(server=store),
         )
