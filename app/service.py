@@ -97,7 +97,7 @@ async def open_service(
     metrics = Metrics()
     async with (
         redis or open_redis(settings.redis_url) as store,
-        _open_backends(settings, limits, transport) as backends,
+        _open_backends(settings, limits, metrics, transport) as backends,
         aclosing(tracing),
         open_authenticator(settings) as authenticator,
         measured_loop_lag(metrics.loop_lag_seconds),
@@ -105,11 +105,7 @@ async def open_service(
             settings,
             store,
             backends,
-            Failover(
-                backends,
-                limits=limits,
-                on_outcome=lambda backend, outcome: metrics.backend_attempts.labels(backend, outcome).inc(),
-            ),
+            Failover(backends, limits=limits, observer=metrics),
             authenticator=authenticator,
             metrics=metrics,
             tracing=tracing,
@@ -120,7 +116,7 @@ async def open_service(
 
 @asynccontextmanager
 async def _open_backends(
-    settings: Settings, limits: TimeLimits, transport: httpx.AsyncBaseTransport | None
+    settings: Settings, limits: TimeLimits, metrics: Metrics, transport: httpx.AsyncBaseTransport | None
 ) -> AsyncIterator[Backends]:
     """Open a client for each backend, with its own URL and key."""
     async with AsyncExitStack() as clients:
@@ -135,22 +131,31 @@ async def _open_backends(
                     transport=transport,
                 )
             )
-            client = LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens)
-            opened.append(
-                Backend(
-                    entry.name,
-                    client,
-                    url=entry.url,
-                    models=entry.models,
-                    weight=entry.weight,
-                    priority=entry.priority,
-                )
+            backend = Backend(
+                entry.name,
+                LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens),
+                url=entry.url,
+                models=entry.models,
+                weight=entry.weight,
+                priority=entry.priority,
             )
+            _watch(backend, metrics)
+            opened.append(backend)
         yield Backends(opened)
 
 
+def _watch(backend: Backend, metrics: Metrics) -> None:
+    """Export the load and the breakers of a backend."""
+    metrics.watch_backend(
+        backend.name,
+        backend.models,
+        running=lambda: backend.running,
+        is_open=lambda model: backend.breakers[model].is_open,
+    )
+
+
 def _probe_of(backends: Backends, model: str) -> Probe | AnyOf:
-    """Return what tells whether a backend answers."""
+    """Return the probe of the only backend, or that of all."""
     if len(backends.all) == 1:
         return backends.all[0].client.probe
     return AnyOf(

@@ -98,7 +98,8 @@ def _warn_of_unknown_hosts(settings: Settings) -> None:
 
 def _warn_of_misspelt_settings(settings: Settings) -> None:
     """Warn of variables that nothing reads but that look like a setting."""
-    names = {*os.environ, *dotenv_values(ENV_FILE)}
+    keys = {each.api_key_env for each in settings.backends}
+    names = {*os.environ, *dotenv_values(ENV_FILE)} - keys
     for name, meant in misspelt_settings(names, settings).items():
         _log.warning("unknown setting; did you mean another one?", name=name, meant=meant)
 

@@ -1,7 +1,7 @@
 """The backends of this process: each with its client, its load, and what is known of its health."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from app.clock import now
 from app.llm.breaker import Breaker
@@ -20,6 +20,7 @@ class Backend:
         models: Its own name of each model, by the name that the service offers.
         weight: Its share of the load, in proportion to its equals.
         priority: Lower numbers are asked first.
+        breakers: One for each model that it offers.
         running: How many requests of this process it works on.
         busy_until: Until when it has asked not to be asked, in the event loop's time.
     """
@@ -40,42 +41,47 @@ class Backend:
         self.models = models
         self.weight = weight
         self.priority = priority
+        self.breakers = {model: Breaker(now) for model in models}
         self.running = 0
         self.busy_until = 0.0
-        self._breakers = {model: Breaker(now) for model in models}
 
-    def breaker(self, model: str) -> Breaker:
-        """Return the breaker of a model that it offers."""
-        return self._breakers[model]
+    async def context_size(self, model: str) -> ContextSize:
+        """Return what is known of the window of a model that it offers."""
+        return await self.client.context_sizes.of(self.models[model])
+
+    def accepted(self, model: str, prompt_tokens: int) -> None:
+        """Note the length of a prompt that it has taken: what a refusal taught may be wrong."""
+        self.client.context_sizes.accepted(self.models[model], prompt_tokens)
 
 
 class Backends:
-    """All backends, and the windows of the models that they offer."""
+    """All backends, and the choice among them."""
 
     def __init__(self, backends: Sequence[Backend]) -> None:
         self.all = tuple(backends)
 
     def offering(self, model: str) -> list[Backend]:
-        """Return the backends that offer a model. A single backend is asked for whatever is wanted."""
-        return [each for each in self.all if len(self.all) == 1 or model in each.models]
+        """Return the backends that offer a model."""
+        return [each for each in self.all if model in each.models]
 
     def in_order(self, model: str, affinity: str) -> list[Backend]:
-        """Return the backends to ask, in this order. If all breakers are open, ask anyway.
+        """Return the backends to ask, in this order. One that is alone is asked whatever is known of it.
 
-        Those whose Retry-After is not over are missing.
+        Those whose Retry-After is not over are missing. Those whose breaker is open are missing, too, unless
+        all others are.
         """
-        able = [each for each in self.offering(model) if each.busy_until <= now()]
-        passable = [each for each in able if each.breaker(model).is_passable]
-        return in_order(passable or able, affinity)
+        offering = self.offering(model)
+        return offering if len(offering) == 1 else in_order(_able(offering, model), affinity)
 
     async def of(self, model: str) -> ContextSize:
-        """Return the smallest window of those that offer the model: a prompt has to fit after a failover."""
-        sizes = await asyncio.gather(
-            *(each.client.context_sizes.of(each.models.get(model, model)) for each in self.offering(model))
-        )
-        return min(sizes, key=lambda size: size.likely or float("inf"), default=ContextSize(None))
+        """Return the window that prompts are built for: the smallest of those that are asked first."""
+        offering = self.offering(model)
+        able = _able(offering, model) or offering
+        first = min(each.priority for each in able)
+        sizes = [await each.context_size(model) for each in able if each.priority == first]
+        return min(sizes, key=lambda size: size.likely or inf)
 
-    def accepted(self, model: str, prompt_tokens: int) -> None:
-        """Forget the windows that refusals taught if a longer prompt was taken."""
-        for each in self.offering(model):
-            each.client.context_sizes.accepted(each.models.get(model, model), prompt_tokens)
+
+def _able(offering: Sequence[Backend], model: str) -> Sequence[Backend]:
+    free = [each for each in offering if each.busy_until <= now()]
+    return [each for each in free if each.breakers[model].is_passable] or free

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
+from typing import Protocol
 
 import structlog
 
@@ -11,6 +12,7 @@ from app.errors import ServiceError, UpstreamRateLimited
 from app.llm.backends import Backend, Backends
 from app.llm.chunk import Chunk
 from app.llm.deadlines import TimeLimits
+from app.llm.finish import is_finish
 from app.llm.request import CompletionRequest
 
 _MAX_ATTEMPTS = 3
@@ -22,23 +24,30 @@ OnChunks = Callable[[list[Chunk]], None]
 _log = structlog.get_logger()
 
 
-class Failover:
-    """Streams completions of whichever backend is the first to send content."""
+class AttemptObserver(Protocol):
+    """Counts and times the requests to each backend."""
 
-    def __init__(
-        self, backends: Backends, *, limits: TimeLimits, on_outcome: Callable[[str, str], None]
-    ) -> None:
-        """Use backends whose clients their caller closes.
+    def content_began(self, backend: str, seconds: float) -> None:
+        """Take in how long a backend's first content took."""
+
+    def attempt_ended(self, backend: str, outcome: str) -> None:
+        """Take in how a request ended: `complete`, `cancelled` or the error's code."""
+
+
+class Failover:
+    """Streams completions of the first backend that sends content."""
+
+    def __init__(self, backends: Backends, *, limits: TimeLimits, observer: AttemptObserver) -> None:
+        """Use backends whose clients the caller closes.
 
         Args:
-            backends: All of them.
+            backends: All backends.
             limits: Of one answer, over all attempts.
-            on_outcome: Is told of each attempt that has ended: the backend's name, and `complete`,
-                `cancelled` or the error's code.
+            observer: Is told of each attempt.
         """
         self._backends = backends
         self._limits = limits
-        self._on_outcome = on_outcome
+        self._observer = observer
 
     async def stream(
         self,
@@ -47,8 +56,8 @@ class Failover:
         *,
         began: float,
         on_attempt: Callable[[Backend], None],
-    ) -> None:
-        """Ask for a completion, until the answer is whole.
+    ) -> Backend:
+        """Ask for a completion, until the answer is whole; return the backend that gave it.
 
         Args:
             request: What is asked, with the model's offered name.
@@ -59,85 +68,97 @@ class Failover:
         Raises:
             ServiceError: As `LLMClient.stream` raises it: the last attempt's.
         """
-        offering = self._backends.offering(request.model)
-        if len(offering) == 1:
-            on_attempt(offering[0])
-            await self._ask(offering[0], request, on_chunks, began)
-            return
         order = self._backends.in_order(request.model, request.affinity)[:_MAX_ATTEMPTS]
         if not order:
-            soonest = min(each.busy_until for each in offering)
-            raise UpstreamRateLimited(retry_after=max(1, ceil(soonest - now())))
-        for left in range(len(order), 0, -1):
-            backend = order[len(order) - left]
+            raise self._all_are_busy(request.model)
+        is_alone = len(order) == 1
+        while True:
+            backend, *rest = order
             on_attempt(backend)
-            attempt = _Attempt(backend, request.model, on_chunks, holds=left > 1)
+            attempt = _Attempt(backend, request.model, on_chunks, self._observer, holds=bool(rest))
             try:
-                with attempt:
-                    await self._ask(
-                        backend, request, attempt.relay, began, first_token=self._time_for(began, left)
+                with attempt, structlog.contextvars.bound_contextvars(backend=backend.name):
+                    await backend.client.stream(
+                        replace(request, model=backend.models[request.model]),
+                        attempt.relay,
+                        began=began,
+                        # A completion that is not streamed has its first token at its end.
+                        first_token_seconds=self._share(began, len(order)) if request.is_streamed else None,
+                        retries=is_alone,
                     )
             except ServiceError as failure:
-                is_over = now() >= began + min(self._limits.first_token, self._limits.total)
-                if attempt.has_content or not _is_backends_own(failure) or left == 1 or is_over:
+                is_final = attempt.has_content or not _is_backends_own(failure) or self._left(began) <= 0
+                if is_final or not rest:
                     raise
                 _log.warning(
-                    "asking another backend", backend=backend.name, model=request.model, code=failure.code
+                    "failed over before content",
+                    model=request.model,
+                    backend=backend.name,
+                    code=failure.code,
+                    following=rest[0].name,
                 )
+                order = rest
             else:
-                return
+                return backend
 
-    def _time_for(self, began: float, left: int) -> float | None:
-        """Return the limit of the first token since `began`: an equal part of what is left, or all of it."""
-        if left == 1:
-            return None
-        rest = began + self._limits.first_token - now()
-        return now() - began + max(rest, 0) / left
+    def _all_are_busy(self, model: str) -> UpstreamRateLimited:
+        soonest = min(each.busy_until for each in self._backends.offering(model))
+        return UpstreamRateLimited(retry_after=max(1, ceil(soonest - now())))
 
-    async def _ask(
-        self,
-        backend: Backend,
-        request: CompletionRequest,
-        on_chunks: OnChunks,
-        began: float,
-        *,
-        first_token: float | None = None,
-    ) -> None:
-        own = replace(request, model=backend.models.get(request.model, request.model))
-        backend.running += 1
-        outcome = "cancelled"
-        is_alone = len(self._backends.offering(request.model)) == 1
-        try:
-            await backend.client.stream(
-                own, on_chunks, began=began, first_token_seconds=first_token, retries=is_alone
-            )
-            outcome = "complete"
-        except ServiceError as failure:
-            outcome = failure.code
-            raise
-        finally:
-            backend.running -= 1
-            self._on_outcome(backend.name, outcome)
+    def _left(self, began: float) -> float:
+        """Return how many seconds are left for the first token."""
+        return began + min(self._limits.first_token, self._limits.total) - now()
+
+    def _share(self, began: float, backends: int) -> float | None:
+        """Return the limit of the first token since `began`; None: the whole."""
+        return None if backends == 1 else now() - began + self._left(began) / backends
 
 
 class _Attempt:
-    """One backend's try: holds back what is no content, and tells the breaker how it went."""
+    """The request to one backend. Holds back what is no content, and tells the breaker how it went."""
 
-    def __init__(self, backend: Backend, model: str, on_chunks: OnChunks, *, holds: bool) -> None:
+    def __init__(
+        self, backend: Backend, model: str, on_chunks: OnChunks, observer: AttemptObserver, *, holds: bool
+    ) -> None:
         self._backend = backend
-        self._breaker = backend.breaker(model)
+        self._breaker = backend.breakers[model]
         self._on_chunks = on_chunks
+        self._observer = observer
         self._holds = holds
         self._held: list[Chunk] = []
         self._is_probe = False
+        self._started_at = now()
         self.has_content = False
 
     def __enter__(self) -> None:
         self._is_probe = self._breaker.begin()
+        self._backend.running += 1
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._backend.running -= 1
+        outcome = "complete" if error is None else "cancelled"
+        self._observer.attempt_ended(
+            self._backend.name, error.code if isinstance(error, ServiceError) else outcome
+        )
+        if not self.has_content:
+            self._judge(error)
+
+    def relay(self, chunks: list[Chunk]) -> None:
+        """Pass chunks on. Hold back those before the first content if there is a next backend."""
         if self.has_content:
-            return
+            self._on_chunks(chunks)
+        elif any(map(_is_content, chunks)):
+            self.has_content = True
+            self._breaker.succeed()
+            self._observer.content_began(self._backend.name, now() - self._started_at)
+            self._on_chunks([*self._held, *chunks])
+        elif self._holds:
+            self._held += chunks
+        else:
+            self._on_chunks(chunks)
+
+    def _judge(self, error: BaseException | None) -> None:
+        """Take in what a request without content tells of the backend."""
         if isinstance(error, UpstreamRateLimited):
             self._backend.busy_until = now() + (error.retry_after or _BUSY_SECONDS)
         if isinstance(error, ServiceError) and error.type == "server_error":
@@ -145,19 +166,10 @@ class _Attempt:
         else:
             self._breaker.give_up(is_probe=self._is_probe)
 
-    def relay(self, chunks: list[Chunk]) -> None:
-        """Pass chunks on; those before the first content only once it has come, if there is a next one."""
-        if self.has_content:
-            self._on_chunks(chunks)
-        elif any(each.has_content or each.finish_reason is not None for each in chunks):
-            self.has_content = True
-            self._breaker.succeed()
-            self._on_chunks([*self._held, *chunks])
-            self._held.clear()
-        elif self._holds:
-            self._held += chunks
-        else:
-            self._on_chunks(chunks)
+
+def _is_content(chunk: Chunk) -> bool:
+    """Whether the answer has begun, or has ended without any content."""
+    return chunk.has_content or (chunk.finish_reason is not None and is_finish(chunk.finish_reason))
 
 
 def _is_backends_own(failure: ServiceError) -> bool:

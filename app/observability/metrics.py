@@ -1,6 +1,7 @@
 """The metrics for Prometheus. No label names a user, a turn or a conversation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -66,10 +67,29 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
-        self.backend_attempts = Counter(
+        self._backend_attempts = Counter(
             "chat_backend_attempts",
-            "Requests to backends that have ended, by how: complete, cancelled, or the error's code.",
+            "Requests to a backend that have ended, by outcome: complete, cancelled or an error's code.",
             ["backend", "outcome"],
+            registry=self.registry,
+        )
+        self._backend_first_token_seconds = Histogram(
+            "chat_backend_time_to_first_token_seconds",
+            "Time from a request to a backend to its first token.",
+            ["backend"],
+            registry=self.registry,
+            buckets=_FIRST_TOKEN_BUCKETS,
+        )
+        self._backend_running = Gauge(
+            "chat_backend_running",
+            "Requests of this process that a backend works on.",
+            ["backend"],
+            registry=self.registry,
+        )
+        self._breaker_open = Gauge(
+            "chat_backend_breaker_open",
+            "1 after three failures before content in a row, until the next first token; otherwise 0.",
+            ["backend", "model"],
             registry=self.registry,
         )
         self.loop_lag_seconds = Histogram(
@@ -87,6 +107,27 @@ class Metrics:
             "Age of the oldest event that is not yet written to its journal.",
             registry=self.registry,
         )
+
+    def content_began(self, backend: str, seconds: float) -> None:
+        """Take in how long a backend's first content took."""
+        self._backend_first_token_seconds.labels(backend).observe(seconds)
+
+    def attempt_ended(self, backend: str, outcome: str) -> None:
+        """Count a request to a backend by its outcome."""
+        self._backend_attempts.labels(backend, outcome).inc()
+
+    def watch_backend(
+        self,
+        name: str,
+        models: Iterable[str],
+        *,
+        running: Callable[[], float],
+        is_open: Callable[[str], bool],
+    ) -> None:
+        """Read these gauges of a backend, and of its breaker for each model, at each scrape."""
+        self._backend_running.labels(name).set_function(running)
+        for model in models:
+            self._breaker_open.labels(name, model).set_function(partial(is_open, model))
 
     def watch(
         self,

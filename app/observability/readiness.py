@@ -37,11 +37,11 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnyOf:
-    """Probes of parts that stand in for each other: one that is up is enough.
+    """Probes of targets that stand in for each other: one that is up is enough.
 
     Attributes:
-        probes: Each part's, by its name.
-        deciding: The names of those of which one has to be up. The others are only listed.
+        probes: The probes by name.
+        deciding: The names of the probes of which one has to succeed. The others are only listed.
     """
 
     probes: Mapping[str, Probe]
@@ -66,19 +66,19 @@ class Prober:
         """Return the results of all probes, at most about a second old."""
         async with self._lock:
             if time.monotonic() - self._found_at >= _CACHE_SECONDS:
-                found = await asyncio.gather(*map(_found_by, self._probes.values()))
+                found = await asyncio.gather(*map(_result_of, self._probes.values()))
                 self._found = dict(zip(self._probes, found, strict=True))
                 self._found_at = time.monotonic()
         return self._found
 
 
-async def _found_by(probe: Probe | AnyOf) -> Check:
+async def _result_of(probe: Probe | AnyOf) -> Check:
     return await (_run_all(probe) if isinstance(probe, AnyOf) else _run(probe))
 
 
-async def _run_all(parts: AnyOf) -> Check:
-    found = dict(zip(parts.probes, await asyncio.gather(*map(_run, parts.probes.values())), strict=True))
-    up = [check for name, check in found.items() if name in parts.deciding and check.status == "up"]
+async def _run_all(targets: AnyOf) -> Check:
+    found = dict(zip(targets.probes, await asyncio.gather(*map(_run, targets.probes.values())), strict=True))
+    up = [check for name, check in found.items() if name in targets.deciding and check.status == "up"]
     slowest = max(check.latency_ms for check in found.values())
     return Check(
         status="up" if up else "down",

@@ -48,10 +48,7 @@ class Windows(Protocol):
     """The windows of models."""
 
     async def of(self, model: str) -> ContextSize:
-        """Return what is known of a model's window."""
-
-    def accepted(self, model: str, prompt_tokens: int) -> None:
-        """Take in that a prompt of this length was taken."""
+        """Return what is known of the window of a model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +157,6 @@ class PromptBuilder:
     def learn(self, prompt: Prompt, counted: int) -> None:
         """Take in how many tokens the backend has counted in a prompt that it took."""
         model = prompt.completion.model
-        self._sizes.accepted(model, counted)
         self._scales[model].learn(guessed=prompt.guess, counted=counted)
         if prompt.guess >= self._refused.get(model, math.inf):
             del self._refused[model]  # the model was given a larger window

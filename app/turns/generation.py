@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 import anyio
 import stamina
@@ -222,8 +221,9 @@ class Generation:
         self.stream.dropped_messages = prompt.dropped_messages
         self._has_prompt.set()
         with self._tracing.completion(prompt.completion.model, prompt.completion.max_tokens) as span:
-            asked = partial(self._telemetry.asked, span)
-            await self._llm.stream(prompt.completion, self._on_chunks, began=began, on_attempt=asked)
+            backend = await self._llm.stream(
+                prompt.completion, self._on_chunks, began=began, on_attempt=self._telemetry.asked
+            )
             describe_answer(
                 span,
                 finish_reason=self._answer.finish_reason,
@@ -231,6 +231,7 @@ class Generation:
             )
         if (counted := self._answer.prompt_tokens) is not None:
             self._prompts.learn(prompt, counted)
+            backend.accepted(prompt.completion.model, counted)
 
     def _on_chunks(self, chunks: list[Chunk]) -> None:
         """Take the chunks of one read: the token path."""

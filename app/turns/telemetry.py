@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import structlog
-from opentelemetry.trace import Span
+from opentelemetry.trace import get_current_span
 
 from app.llm.backends import Backend
 from app.models import TurnEnd, TurnRecord
@@ -28,10 +28,10 @@ class TurnTelemetry:
         self._backend: str | None = None
         self._log.info("turn started")
 
-    def asked(self, span: Span, backend: Backend) -> None:
-        """Note which backend is asked now. After a failover the last one counts."""
+    def asked(self, backend: Backend) -> None:
+        """Note which backend the current span's call asks now. After a failover the last one counts."""
         self._backend = backend.name
-        describe_backend(span, name=backend.name, url=backend.url)
+        describe_backend(get_current_span(), name=backend.name, url=backend.url)
 
     def tokens_arrived(self) -> None:
         """Time the content that has just arrived."""

@@ -43,6 +43,7 @@ async def test_a_turn_is_a_servers_span_and_a_call_of_the_backend_within_it(
         "gen_ai.usage.input_tokens": found["gen_ai.usage.input_tokens"],
         "gen_ai.usage.output_tokens": found["gen_ai.usage.output_tokens"],
         "server.address": "127.0.0.1",
+        "app.backend": "default",
     }
     assert backend.completions[0].headers["traceparent"] == f"00-{TRACE_ID}-{call.span_id.hex()}-01"
 

@@ -64,7 +64,7 @@ def test_a_first_token_closes_it() -> None:
     clock.now += 5
     breaker.begin()
     breaker.succeed()
-    assert (breaker.state, breaker.is_passable) == ("closed", True)
+    assert (breaker.is_open, breaker.is_passable) == (False, True)
     breaker.fail(is_probe=breaker.begin())
     assert breaker.is_passable
 

@@ -160,7 +160,7 @@ class Turns(RuleBasedStateMachine):
             user_id=USER,
             conversation_id=conversation_id,
             message=message,
-            model="m",
+            model="test-model",
             if_busy="interrupt" if may_interrupt else "reject_if_read",
         )
         running = [t for t in self.turns if t.conversation_id == conversation_id and not t.is_over]
