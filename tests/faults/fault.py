@@ -29,7 +29,7 @@ async def ask(lab: Lab) -> str:
 class Fault:
     """A case of the suite. Its texts are asserted, and they are the row of the table."""
 
-    group: Literal["backend", "store", "client"]
+    group: Literal["backend", "backends", "store", "client"]
     name: str
     phase: str
     sees: str
@@ -43,6 +43,10 @@ class Fault:
     asked: int = 1
     """How often the backend is asked."""
     settings: Mapping[str, object] = field(default_factory=dict)
+    second: tuple[Script, ...] = ()
+    """The answers of a second backend, which is asked if the first one fails; empty: there is none."""
+    asked_second: int = 0
+    """How often the second backend is asked."""
     has_replica: bool = False
     """Whether a second process of the service runs."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -33,6 +33,7 @@ class Lab:
         elsewhere: httpx.AsyncClient,
         backend: Backend,
         backend_line: Proxy,
+        second: Backend | None,
         store: Store,
         store_line: Proxy,
         redis: Redis,
@@ -44,6 +45,7 @@ class Lab:
             elsewhere: A second process of the service if the case has one, otherwise the same.
             backend: Scripted.
             backend_line: Between the service here and the backend.
+            second: Stands in for the backend, if the case has one.
             store: A Valkey of this case alone.
             store_line: Between all services and the store.
             redis: A line to the store that no fault is on.
@@ -52,13 +54,18 @@ class Lab:
         self.elsewhere = elsewhere
         self.backend = backend
         self.backend_line = backend_line
+        self.second = second
         self.store = store
         self.store_line = store_line
         self.redis = redis
         self.struck_at = time.monotonic()
         self.scripts: dict[str, Script] = {NEXT_QUESTION: says("Yes")}
         """The backend's answers, by question."""
-        backend.script = self._answer
+        self.second_scripts: dict[str, Script] = {NEXT_QUESTION: says("Yes")}
+        """The second backend's answers, by question."""
+        backend.script = _by_question(self.scripts)
+        if second is not None:
+            second.script = _by_question(self.second_scripts)
 
     @property
     def pooled_ports(self) -> list[int]:
@@ -102,12 +109,9 @@ class Lab:
         assert [each["role"] for each in messages] == ["user", "assistant"] * (len(messages) // 2)
         return ", ".join(_stored_answer(each) for each in messages[1::2]) or "nothing"
 
-    def times_asked(self, question: str) -> int:
-        """Count the requests with this question to the backend."""
-        return [_question(exchange) for exchange in self.backend.completions].count(question)
-
-    async def _answer(self, exchange: Exchange) -> None:
-        await self.scripts[_question(exchange)](exchange)
+    def times_asked(self, question: str) -> tuple[int, int]:
+        """Count the requests with this question to the backend, and to the second one."""
+        return _count(question, self.backend), _count(question, self.second) if self.second else 0
 
     async def keys(self, pattern: str) -> set[bytes]:
         """Find the keys that match a pattern."""
@@ -130,6 +134,17 @@ class OpenTurn:
     async def end(self) -> str:
         """Read to the end, and describe what the client saw."""
         return _describe([*self._received, *[each async for each in self._stream]])
+
+
+def _by_question(scripts: Mapping[str, Script]) -> Script:
+    async def script(exchange: Exchange) -> None:
+        await scripts[_question(exchange)](exchange)
+
+    return script
+
+
+def _count(question: str, backend: Backend) -> int:
+    return [_question(exchange) for exchange in backend.completions].count(question)
 
 
 def _question(exchange: Exchange) -> str:
@@ -171,6 +186,8 @@ def _describe(received: list[Received], end: str = "") -> str:
         received = received[:-1]
         end = last.data if last.data == "[DONE]" else last.json["error"]["code"]
     assert end, "the stream ended without a terminal event"
+    assert sum('"role"' in each.data for each in received) <= 1, "two beginnings"
+    assert len({each.json.get("id") for each in received} - {None}) <= 1, "chunks of two answers"
     text = "".join(each.content for each in received)
     return f"{text or 'no text'}, then {end}"
 

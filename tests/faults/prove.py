@@ -1,5 +1,6 @@
 """The checks that apply to every fault."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,7 +15,7 @@ from tests.faults.fault import NOTHING, Fault
 from tests.faults.footprint import footprint
 from tests.faults.lab import NEXT_QUESTION, QUESTION, USER, Lab, until
 from tests.faults.scripts import one_after_the_other
-from tests.support.backend import running_backend
+from tests.support.backend import Backend, running_backend
 from tests.support.proxy import proxy_to
 from tests.support.service import client_of, serving, settings_for
 from tests.support.store import Store, running_turns
@@ -36,13 +37,14 @@ async def prove(fault: Fault, store: Store) -> float:
         records = await lab.keys("chat:turn:*:record:*")
         before = footprint(pooled_ports=lab.pooled_ports)
         lab.scripts[QUESTION] = one_after_the_other(fault.answers)
+        lab.second_scripts[QUESTION] = one_after_the_other(fault.second)
         async with undisturbed(lab, owner=_sound(lab, fault)):
             records |= await lab.keys("chat:turn:*:record:*")
             lab.strike()
             seen = await fault.act(lab)
             seconds = time.monotonic() - lab.struck_at
             assert seen == fault.sees
-            assert lab.times_asked(QUESTION) == fault.asked
+            assert lab.times_asked(QUESTION) == (fault.asked, fault.asked_second)
             await _check_what_is_stored(lab, fault, records)
             await _check_that_the_conversation_continues(lab, fault)
 
@@ -106,7 +108,9 @@ async def _lab(fault: Fault, store: Store) -> AsyncIterator[Lab]:
             # Open connections can only be counted if the client keeps none for a next request.
             return await stack.enter_async_context(client_of(str(client.base_url), keeps_connections=False))
 
-        here = await served(**{"llm_base_url": f"http://127.0.0.1:{backend_line.port}/v1", **fault.settings})
+        second = await stack.enter_async_context(running_backend()) if fault.second else None
+        backends = _as_settings(f"http://127.0.0.1:{backend_line.port}/v1", second)
+        here = await served(**{**backends, **fault.settings})
         has_replica = fault.has_replica or _binds_answers(fault)
         shared = {name: value for name, value in fault.settings.items() if not name.startswith("llm_")}
         elsewhere = await served(llm_base_url=backend.url, **shared) if has_replica else here
@@ -115,6 +119,7 @@ async def _lab(fault: Fault, store: Store) -> AsyncIterator[Lab]:
             elsewhere=elsewhere,
             backend=backend,
             backend_line=backend_line,
+            second=second,
             store=store,
             store_line=store_line,
             redis=Redis.from_url(store.url),
@@ -124,3 +129,13 @@ async def _lab(fault: Fault, store: Store) -> AsyncIterator[Lab]:
             yield lab
         finally:
             await lab.redis.aclose()
+
+
+def _as_settings(url: str, second: Backend | None) -> dict[str, object]:
+    if second is None:
+        return {"llm_base_url": url}
+    entries = [
+        {"name": name, "url": each, "models": {"test-model": "test-model"}, "priority": priority}
+        for priority, (name, each) in enumerate({"first": url, "second": second.url}.items())
+    ]
+    return {"llm_base_url": "", "llm_backends": json.dumps(entries)}

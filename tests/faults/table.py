@@ -26,7 +26,12 @@ client's end.
 What a client sees is a status and a code, or the text that was streamed and the end of the stream. An answer
 is stored with its status, and with its question.
 """
-_TITLES = {"backend": "The backend", "store": "The store", "client": "The client"}
+_TITLES = {
+    "backend": "The backend",
+    "backends": "One of two backends",
+    "store": "The store",
+    "client": "The client",
+}
 _HEAD = """\
 | fault | phase | what the client sees | what is stored | seconds |
 | --- | --- | --- | --- | ---: |

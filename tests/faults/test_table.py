@@ -2,11 +2,19 @@
 
 import pytest
 
-from tests.faults import table, test_backend_faults, test_client_faults, test_store_faults, test_stream_faults
+from tests.faults import (
+    table,
+    test_backend_faults,
+    test_client_faults,
+    test_failover_faults,
+    test_store_faults,
+    test_stream_faults,
+)
 
 FAULTS = [
     *test_backend_faults.FAULTS,
     *test_stream_faults.FAULTS,
+    *test_failover_faults.FAULTS,
     *test_store_faults.FAULTS,
     *test_client_faults.FAULTS,
 ]
