@@ -1,6 +1,5 @@
-"""Two backends or three: an answer does not depend on one of them."""
+"""Two backends behind a whole service: what an operator sees of them, and what each of them is sent."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -8,42 +7,53 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 import httpx
 import pytest
 
-from tests.faults.scripts import NGINX, hangs, replies, resets, says_error, sends, writes
+from tests.faults.scripts import NGINX, replies, says_error
 from tests.live.conftest import Serve
-from tests.support.backend import Backend, Exchange, Script, running_backend, says
-from tests.support.chunks import chunk, event
-from tests.support.sse import chat
+from tests.live.test_metrics import of, scrape
+from tests.support.backend import Backend, Exchange, running_backend, says
+from tests.support.chunks import answer
+from tests.support.collector import attributes, collecting
+from tests.support.sse import Received, chat
 
-ROLE = event(chunk("", choices=[{"index": 0, "delta": {"role": "assistant"}, "finish_reason": None}]))
+KEYS = {"KEY_OF_A": "sk-canary-key-of-a-0123456789", "KEY_OF_B": "sk-canary-key-of-b-0123456789"}
+
 ServePair = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
-async def resets_at_once(exchange: Exchange) -> None:
-    exchange.reset()
-
-
 @pytest.fixture
-async def pair() -> AsyncIterator[list[Backend]]:
+async def pair() -> AsyncIterator[tuple[Backend, Backend]]:
     async with AsyncExitStack() as stack:
-        backends = [await stack.enter_async_context(running_backend()) for _ in range(2)]
-        for backend, name in zip(backends, "ab", strict=True):
-            backend.script = says(name)
-        yield backends
-
-
-def entry(name: str, backend: Backend, **fields: object) -> dict[str, object]:
-    return {"name": name, "url": backend.url, "models": {"test-model": f"model-of-{name}"}, **fields}
+        a = await stack.enter_async_context(running_backend())
+        b = await stack.enter_async_context(running_backend())
+        a.script, b.script = says("a"), says("b")
+        yield a, b
 
 
 @pytest.fixture
-def serve_pair(serve: Serve, pair: list[Backend]) -> ServePair:
-    """Start the service with A in front of B, or with these fields of the entries."""
+def serve_pair(serve: Serve, pair: tuple[Backend, Backend], monkeypatch: pytest.MonkeyPatch) -> ServePair:
+    """Start the service with A in front of B."""
+    for name, key in KEYS.items():
+        monkeypatch.setenv(name, key)
 
     def start(
-        a: dict[str, object] | None = None, b: dict[str, object] | None = None, **values: object
+        models: dict[str, str] | None = None, **values: object
     ) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        first, second = a or {}, b if b is not None else {"priority": 1}
-        entries = [entry("a", pair[0], **first), entry("b", pair[1], **second)]
+        a, b = pair
+        entries = [
+            {
+                "name": "a",
+                "url": a.url,
+                "api_key_env": "KEY_OF_A",
+                "models": models or {"test-model": "model-of-a"},
+            },
+            {
+                "name": "b",
+                "url": b.url,
+                "api_key_env": "KEY_OF_B",
+                "models": {"test-model": "model-of-b"},
+                "priority": 1,
+            },
+        ]
         return serve(
             llm_base_url="", llm_backends=json.dumps(entries), rate_limit_turns_per_minute=0, **values
         )
@@ -51,150 +61,105 @@ def serve_pair(serve: Serve, pair: list[Backend]) -> ServePair:
     return start
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        resets_at_once,
-        replies(500, says_error()),
-        replies(503, NGINX),
-        sends(then=hangs),
-        sends(ROLE),
-        sends(ROLE, then=resets),
-        sends(ROLE, then=hangs),
-        writes(b"HTTP/1.1 200 OK\r\n", then=hangs),
-    ],
-    ids=[
-        "reset",
-        "500",
-        "503",
-        "silent after its head",
-        "role, dies",
-        "role, reset",
-        "role, silent",
-        "half a head",
-    ],
-)
-async def test_a_failure_before_content_is_answered_by_the_next_backend(
-    script: Script, pair: list[Backend], serve_pair: ServePair, user: str
-) -> None:
-    a, b = pair
-    a.script = script
-    async with serve_pair(llm_first_token_timeout_seconds=2) as client:
-        received = await chat(client, user_id=user)
-    assert "".join(each.content for each in received[:-1]) == "b"
+def text(received: list[Received]) -> str:
     assert received[-1].data == "[DONE]"
-    assert sum('"role"' in each.data for each in received) == 1
-    assert [len(each.completions) for each in (a, b)] == [1, 1]
+    return "".join(each.content for each in received[:-1])
 
 
-async def test_a_backend_that_refuses_connections_is_passed_over(
-    pair: list[Backend], serve_pair: ServePair, user: str
+async def test_each_backend_gets_its_own_model_and_key_and_no_key_is_logged(
+    pair: tuple[Backend, Backend],
+    serve_pair: ServePair,
+    user: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    async with running_backend() as gone:
-        url = gone.url
-    async with serve_pair({"url": url}) as client:
-        assert [each.content for each in (await chat(client, user_id=user))[1:2]] == ["b"]
-        checks = (await client.get("/ready")).json()["checks"]
-    assert checks["llm"]["status"] == "up"
-    assert {name: check["status"] for name, check in checks["llm"]["backends"].items()} == {
-        "a": "down",
-        "b": "up",
-    }
-    assert len(pair[1].completions) == 1
-
-
-async def test_each_backend_gets_its_own_model_and_key(
-    pair: list[Backend], serve_pair: ServePair, user: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KEY_OF_A", "sk-key-of-a-0123456789")
-    monkeypatch.setenv("KEY_OF_B", "sk-key-of-b-0123456789")
     a, b = pair
-    a.script = replies(503, NGINX)
-    async with serve_pair({"api_key_env": "KEY_OF_A"}, {"api_key_env": "KEY_OF_B", "priority": 1}) as client:
-        await chat(client, user_id=user)
-    for backend, name in ((a, "a"), (b, "b")):
-        (asked,) = backend.completions
-        assert asked.body["model"] == f"model-of-{name}"
-        assert asked.headers["authorization"] == f"Bearer sk-key-of-{name}-0123456789"
-
-
-async def test_a_refusal_of_the_request_does_not_fail_over(
-    pair: list[Backend], serve_pair: ServePair, user: str
-) -> None:
-    pair[0].script = replies(400, says_error("temperature is too high"))
+    a.script = replies(401, says_error(f"Incorrect API key provided: {KEYS['KEY_OF_A']}"))
     async with serve_pair() as client:
+        assert text(await chat(client, user_id=user)) == "b"
+        b.script = replies(401, says_error(f"Incorrect API key provided: {KEYS['KEY_OF_B']}"))
         response = await client.post("/chat", json={"user_id": user, "message": "Hi"})
-    assert (response.status_code, response.json()["error"]["code"]) == (400, "upstream_rejected")
-    assert pair[1].completions == []
+        assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_error")
+        shown = [response.text, (await client.get("/ready")).text, (await client.get("/metrics")).text]
+    for backend, name in ((a, "a"), (b, "b")):
+        assert [each.body["model"] for each in backend.completions] == [f"model-of-{name}"] * 2
+        assert {each.headers["authorization"] for each in backend.completions} == {
+            f"Bearer {KEYS[f'KEY_OF_{name.upper()}']}"
+        }
+    log = capsys.readouterr()
+    assert "failed over before content" in log.out
+    assert not any(key in each for key in KEYS.values() for each in (*shown, log.out, log.err))
 
 
-async def test_a_busy_backend_is_left_alone_for_its_retry_after(
-    pair: list[Backend], serve_pair: ServePair, user: str
+async def test_ready_lists_each_backend_and_is_up_if_one_that_serves_the_default_model_is(
+    pair: tuple[Backend, Backend], serve_pair: ServePair
 ) -> None:
-    a, b = pair
-    a.script = replies(429, says_error("Slow down"), Retry_After="1")
     async with serve_pair() as client:
-        for _ in range(5):
-            assert (await chat(client, user_id=user))[-1].data == "[DONE]"
-        assert [len(each.completions) for each in (a, b)] == [1, 5]
-        a.script = says("a")
-        async with asyncio.timeout(10):
-            while len(a.completions) == 1:
-                await chat(client, user_id=user)
+        pair[0].models_status = 503
+        ready = await client.get("/ready")
+    llm = ready.json()["checks"]["llm"]
+    assert (ready.status_code, llm["status"]) == (200, "up")
+    assert {name: each["status"] for name, each in llm["backends"].items()} == {"a": "down", "b": "up"}
+    assert "://" not in ready.text
+    async with serve_pair(models={"other": "other"}) as client:
+        pair[0].models_status = 200
+        pair[1].models_status = 503
+        ready = await client.get("/ready")
+    llm = ready.json()["checks"]["llm"]
+    assert (ready.status_code, llm["status"]) == (503, "down")
+    assert {name: each["status"] for name, each in llm["backends"].items()} == {"a": "up", "b": "down"}
 
 
-async def test_all_down_is_503_with_retry_after_and_nothing_is_left(
-    pair: list[Backend], serve_pair: ServePair, user: str
-) -> None:
-    for backend in pair:
-        backend.script = replies(503, NGINX)
-    async with serve_pair() as client:
-        for _ in range(5):  # also with open breakers: ask anyway
-            response = await client.post("/chat", json={"user_id": user, "message": "Hi"})
-            assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_unavailable")
-            assert "retry-after" in response.headers
-        listed = await client.get(f"/users/{user}/conversations")
-    assert listed.json()["conversations"] == []
-    assert [len(each.completions) for each in pair] == [5, 5]
-
-
-async def test_a_dead_backend_is_asked_three_times_and_then_left_alone(
-    pair: list[Backend], serve_pair: ServePair, user: str
+async def test_metrics_and_the_span_name_the_backends(
+    pair: tuple[Backend, Backend], serve_pair: ServePair, user: str
 ) -> None:
     pair[0].script = replies(503, NGINX)
-    async with serve_pair() as client:
-        for number in range(20):
-            received = await chat(client, user_id=user, conversation_id=str(number))
-            assert received[-1].data == "[DONE]"
-        metrics = (await client.get("/metrics")).text
+    with collecting() as collector:
+        async with serve_pair(otel_exporter_otlp_endpoint=collector.url) as client:
+            for number in range(5):
+                assert text(await chat(client, user_id=user, conversation_id=str(number))) == "b"
+            found = await scrape(client)
+        calls = [attributes(span) for span in collector.spans if span.name == "chat test-model"]
     assert len(pair[0].completions) == 3
-    assert 'chat_backend_attempts_total{backend="a",outcome="upstream_unavailable"} 3.0' in metrics
-    assert 'chat_backend_attempts_total{backend="b",outcome="complete"} 20.0' in metrics
+    assert of(found, "chat_backend_attempts_total", backend="a", outcome="upstream_unavailable") == 3
+    assert of(found, "chat_backend_attempts_total", backend="b", outcome="complete") == 5
+    assert of(found, "chat_backend_time_to_first_token_seconds_count", backend="b") == 5
+    for backend, is_open in (("a", 1), ("b", 0)):
+        assert of(found, "chat_backend_breaker_open", backend=backend, model="test-model") == is_open
+        assert of(found, "chat_backend_running", backend=backend) == 0
+    assert {call["app.backend"] for call in calls} == {"b"}
+    assert {call["server.port"] for call in calls} == {httpx.URL(pair[1].url).port}
 
 
-async def test_a_conversation_stays_with_its_backend_and_only_the_dead_one_s_move(
-    pair: list[Backend], serve_pair: ServePair, user: str
+async def test_completions_of_v1_fail_over_whether_they_are_streamed_or_not(
+    pair: tuple[Backend, Backend], serve_pair: ServePair
 ) -> None:
-    async with serve_pair(b={}) as client:
-
-        async def answered_by(conversation: int) -> str:
-            received = await chat(client, user_id=user, conversation_id=str(conversation))
-            return "".join(each.content for each in received[:-1])
-
-        before = {number: await answered_by(number) for number in range(12)}
-        assert set(before.values()) == {"a", "b"}
-        assert all([await answered_by(0) == before[0] for _ in range(10)])
-        pair[0].script = replies(503, NGINX)
-        assert {number: await answered_by(number) for number in range(12)} == dict.fromkeys(range(12), "b")
-        moved = list(pair[1].completions)
-    assert len(moved) == sum(name == "b" for name in before.values()) + 12 + 10 * (before[0] == "b")
-
-
-async def test_nothing_is_repeated_once_content_has_gone_out(
-    pair: list[Backend], serve_pair: ServePair, user: str
-) -> None:
-    pair[0].script = sends(ROLE, event(chunk("Hel")))
+    pair[0].script = replies(503, NGINX)
+    body = {"model": "test-model", "messages": [{"role": "user", "content": "Hi"}]}
     async with serve_pair() as client:
-        received = await chat(client, user_id=user)
-    assert received[-1].json["error"]["code"] == "upstream_truncated"
-    assert pair[1].completions == []
+        whole = await client.post("/v1/chat/completions", json=body)
+        streamed = await client.post("/v1/chat/completions", json={**body, "stream": True})
+        listed = await client.get("/v1/models")
+    assert whole.json()["choices"][0]["message"]["content"] == "b"
+    assert streamed.text.endswith("data: [DONE]\n\n")
+    assert streamed.text.count('"role"') == 1
+    assert [each["id"] for each in listed.json()["data"]] == ["test-model"]
+
+
+async def test_a_backend_with_a_smaller_window_is_asked_with_less_history(
+    pair: tuple[Backend, Backend], serve_pair: ServePair, user: str
+) -> None:
+    async def takes_three_messages(exchange: Exchange) -> None:
+        if len(exchange.body["messages"]) > 3:
+            await exchange.json(400, says_error("This model's maximum context length is 64 tokens."))
+        else:
+            await exchange.head()
+            await exchange.send(*answer("b"))
+
+    a, b = pair
+    a.models = [{"id": "model-of-a", "context_length": 100_000}]
+    async with serve_pair() as client:
+        for _ in range(5):
+            assert text(await chat(client, user_id=user)) == "a"
+        assert len(a.completions[-1].body["messages"]) == 10
+        a.script, b.script = replies(503, NGINX), takes_three_messages
+        assert text(await chat(client, user_id=user)) == "b"
