@@ -44,6 +44,9 @@ def samples() -> Mapping[str, set[str]]:
     metrics.tokens.labels(direction="input")
     metrics.follows.labels(place="here")
     metrics.request_errors.labels(code="overloaded")
+    metrics.attempt_ended("default", "complete")
+    metrics.content_began("default", 0.1)
+    metrics.watch_backend("default", ["a-model"], running=lambda: 0, is_open=lambda _: False)
     families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     exported = {sample.name: set(sample.labels) for family in families for sample in family.samples}
     return {"up": set(), **exported}  # up is Prometheus's own
