@@ -59,12 +59,17 @@ async def run_to_end(cwd: Path, *command: str, **variables: object) -> tuple[int
 
 
 @asynccontextmanager
-async def started(cwd: Path, **variables: object) -> AsyncIterator[tuple[ServiceProcess, httpx.AsyncClient]]:
-    """Start the service and wait until it listens; if it still runs at the end, it is killed."""
+async def started(
+    cwd: Path, module: str = "app", /, **variables: object
+) -> AsyncIterator[tuple[ServiceProcess, httpx.AsyncClient]]:
+    """Start the service, or a module that runs it, and wait until it listens.
+
+    If it still runs at the end, it is killed.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "app",
+        module,
         cwd=cwd,
         env=environment(log_format="json", **variables),
         stderr=PIPE,
