@@ -44,7 +44,9 @@ def _backend_url(value: str) -> str:
     except UnicodeError:
         raise ValueError("expected a host name with labels of 1 to 63 characters") from None
     if parts.username is not None:
-        raise ValueError("expected a URL without credentials; set LLM_API_KEY to send a key")
+        raise ValueError(
+            "expected a URL without credentials; set LLM_API_KEY, or api_key_env of the entry, to send a key"
+        )
     return value.rstrip("/")
 
 
