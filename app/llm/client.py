@@ -59,7 +59,7 @@ def open_http_client(
     proxy: str = "",
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
-    """Open the one HTTP client of the process; the caller closes it.
+    """Open the HTTP client of a backend; the caller closes it.
 
     It follows no redirect, keeps no cookie and looks at no proxy variable, so that what is said to the
     backend reaches the backend alone. A query in the URL stays behind every path, as Azure wants it.
