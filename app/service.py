@@ -9,8 +9,9 @@ import httpx
 from redis.asyncio import Redis
 
 from app.llm.backends import Backend, Backends
-from app.llm.client import LLMClient, open_http_client
+from app.llm.client import LLMClient
 from app.llm.deadlines import TimeLimits
+from app.llm.endpoint import Endpoint
 from app.llm.failover import Failover
 from app.observability.loop_lag import measured_loop_lag
 from app.observability.metrics import Metrics
@@ -122,8 +123,8 @@ async def _open_backends(
     async with AsyncExitStack() as clients:
         opened: list[Backend] = []
         for entry in settings.backends:
-            http = await clients.enter_async_context(
-                open_http_client(
+            endpoint = await clients.enter_async_context(
+                Endpoint(
                     base_url=entry.url,
                     api_key=settings.key_of(entry).get_secret_value(),
                     limits=limits,
@@ -133,7 +134,7 @@ async def _open_backends(
             )
             backend = Backend(
                 entry.name,
-                LLMClient(http, limits=limits, context_tokens=settings.llm_context_tokens),
+                LLMClient(endpoint, limits=limits, context_tokens=settings.llm_context_tokens),
                 url=entry.url,
                 models=entry.models,
                 weight=entry.weight,

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import anyio
@@ -21,6 +20,7 @@ from app.llm.completion_stream import read_completion_stream
 from app.llm.context import ContextSizes
 from app.llm.deadlines import Deadlines, TimeLimits
 from app.llm.dialect import Dialect
+from app.llm.endpoint import Endpoint
 from app.llm.failures import (
     Unanswered,
     broken_off,
@@ -29,7 +29,6 @@ from app.llm.failures import (
     retry_after,
     unanswered,
 )
-from app.llm.http import RelayTransport
 from app.llm.redaction import redacted
 from app.llm.refusals import MAX_BODY_BYTES, Refused, read
 from app.llm.request import CompletionRequest
@@ -42,79 +41,26 @@ _REFUSAL_SECONDS = 2.0
 _CLOSE_SECONDS = 1.0
 _RETRY_SECONDS = (0.1, 0.3)
 """Range of the jittered pause before a retry, to avoid a thundering herd."""
-_IDLE_CONNECTION_SECONDS = 4.0
-"""Below the five seconds after which uvicorn, and so vLLM, closes an idle connection."""
 _CODE = re.compile(r"[A-Za-z][\w.-]{0,63}|[0-9]{1,6}")
 """What is logged as a code: a backend can put anything there."""
-_LEAST_SECRET_CHARS = 16
 
 _log = structlog.get_logger()
-
-
-def open_http_client(
-    *,
-    base_url: str,
-    api_key: str,
-    limits: TimeLimits,
-    proxy: str = "",
-    transport: httpx.AsyncBaseTransport | None = None,
-) -> httpx.AsyncClient:
-    """Open the HTTP client of a backend; the caller closes it.
-
-    It follows no redirect, keeps no cookie and looks at no proxy variable, so that what is said to the
-    backend reaches the backend alone. A query in the URL stays behind every path, as Azure wants it.
-
-    Args:
-        base_url: The backend's base URL.
-        api_key: The backend's key; empty: it wants none.
-        limits: Deadlines; of these the client enforces the one on connecting.
-        proxy: URL of the HTTP proxy that all requests go through; empty: none.
-        transport: Replaces the transport that talks to the backend over the network.
-    """
-    url = httpx.URL(base_url)
-    return httpx.AsyncClient(
-        base_url=url.copy_with(query=None, fragment=None),
-        params=url.params,
-        headers={
-            # A compressed stream would be held back by whoever compresses it.
-            "Accept-Encoding": "identity",
-            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
-        },
-        transport=transport or (_through(proxy) if proxy else RelayTransport()),
-        # A cookie of the backend would be sent with the next user's request.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        # Reads are bounded by the deadlines on content.
-        timeout=httpx.Timeout(None, connect=limits.connect, pool=limits.connect),
-        trust_env=False,
-        follow_redirects=False,
-    )
-
-
-def _through(proxy: str) -> httpx.AsyncHTTPTransport:
-    return httpx.AsyncHTTPTransport(
-        proxy=proxy,
-        verify=httpx.create_ssl_context(),
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_CONNECTION_SECONDS),
-        trust_env=False,
-    )
 
 
 class LLMClient:
     """Streams completions of an OpenAI-compatible backend."""
 
-    def __init__(
-        self, http: httpx.AsyncClient, *, limits: TimeLimits, context_tokens: int | None = None
-    ) -> None:
-        """Use an HTTP client that the caller closes.
+    def __init__(self, endpoint: Endpoint, *, limits: TimeLimits, context_tokens: int | None = None) -> None:
+        """Use an endpoint that the caller closes.
 
         Args:
-            http: With the backend's base URL.
+            endpoint: Of the backend.
             limits: Of one answer.
             context_tokens: How many tokens the models' context holds; None: the backend is asked.
         """
-        self._http = http
+        self._endpoint = endpoint
         self._limits = limits
-        self.context_sizes = ContextSizes(http, configured=context_tokens)
+        self.context_sizes = ContextSizes(endpoint, configured=context_tokens)
         self._dialects: dict[str, Dialect] = {}
 
     async def stream(
@@ -156,9 +102,8 @@ class LLMClient:
         Raises:
             ServiceError: The backend cannot be reached, or says that it is broken.
         """
-        request = self._http.build_request("GET", "/models")
         try:
-            response = await self._http.send(request, stream=True)
+            response = await self._endpoint.get("models")
         except httpx.RequestError as error:
             failed = unanswered(error)
             raise failed.failure from failed.cause
@@ -228,9 +173,8 @@ class LLMClient:
     async def _post(self, body: dict[str, Any]) -> httpx.Response:
         headers: dict[str, str] = {}
         _trace_context.inject(headers)
-        request = self._http.build_request("POST", "/chat/completions", json=body, headers=headers)
         try:
-            response = await self._http.send(request, stream=True)
+            response = await self._endpoint.post("chat/completions", body, headers=headers)
         except httpx.RequestError as error:
             raise unanswered(error) from error
         is_stream = False
@@ -253,7 +197,7 @@ class LLMClient:
         """Return what the client is told, and log what the operator has to know."""
         refusal = refused.refusal
         clean = partial(
-            redacted, secrets=self._secrets, hosts=[self._http.base_url.host], prompt=[*request.texts()]
+            redacted, secrets=self._endpoint.secrets, hosts=[self._endpoint.host], prompt=[*request.texts()]
         )
         words = clean(refusal.sentence)
         if refused.has_begun:
@@ -272,11 +216,6 @@ class LLMClient:
             reason=words or None,
         )
         return failure
-
-    @property
-    def _secrets(self) -> list[str]:
-        key = self._http.headers.get("Authorization", "").removeprefix("Bearer ")
-        return [key, *(value for value in self._http.params.values() if len(value) >= _LEAST_SECRET_CHARS)]
 
 
 async def _close(response: httpx.Response) -> None:

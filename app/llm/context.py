@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from app.llm.bodies import read_body
+from app.llm.endpoint import Endpoint
 from app.llm.windows import names_in, ollama_size, short_name, size_in, size_in_words, sizes_by_model
 
 _LOOK_UP_SECONDS = 1.0
@@ -37,8 +38,8 @@ class ContextSize(NamedTuple):
 class ContextSizes:
     """Each model's context size. Backends tell it in many places, and some in none."""
 
-    def __init__(self, http: httpx.AsyncClient, *, configured: int | None) -> None:
-        self._http = http
+    def __init__(self, endpoint: Endpoint, *, configured: int | None) -> None:
+        self._endpoint = endpoint
         self._configured = configured
         self._by_model: Mapping[str, int] = {}
         self._of_server: int | None = None
@@ -117,9 +118,7 @@ class ContextSizes:
 
     async def _get(self, path: str, **asked: str) -> Any:
         """Return what the backend answers as JSON, None if it has nothing; raise while it is starting."""
-        url = self._http.base_url.join(path)
-        request = self._http.build_request("POST" if asked else "GET", url, json=asked or None)
-        response = await self._http.send(request, stream=True)
+        response = await (self._endpoint.post(path, asked) if asked else self._endpoint.get(path))
         try:
             if response.is_server_error:
                 response.raise_for_status()

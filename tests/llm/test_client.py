@@ -19,8 +19,9 @@ from app.errors import (
     UpstreamUnavailable,
 )
 from app.llm.chunk import Chunk
-from app.llm.client import LLMClient, open_http_client
+from app.llm.client import LLMClient
 from app.llm.deadlines import TimeLimits
+from app.llm.endpoint import Endpoint
 from app.llm.request import CompletionRequest
 from tests.support.chunks import DONE, answer, chunk, event
 
@@ -41,13 +42,13 @@ def backend() -> respx.MockRouter:
 
 @pytest.fixture
 async def client(backend: respx.MockRouter) -> AsyncIterator[LLMClient]:
-    async with open_http_client(
+    async with Endpoint(
         base_url="http://backend.test/v1",
         api_key="sk-secret",
         limits=LIMITS,
         transport=httpx.MockTransport(backend.async_handler),
-    ) as http:
-        yield LLMClient(http, limits=LIMITS)
+    ) as endpoint:
+        yield LLMClient(endpoint, limits=LIMITS)
 
 
 def stream(*parts: bytes) -> httpx.Response:
@@ -94,10 +95,10 @@ async def test_it_sends_what_openai_takes_and_asks_for_usage(
 async def test_without_a_key_no_authorization_is_sent(backend: respx.MockRouter) -> None:
     backend.post("/chat/completions").mock(return_value=stream(*answer("a")))
     transport = httpx.MockTransport(backend.async_handler)
-    async with open_http_client(
+    async with Endpoint(
         base_url="http://backend.test/v1", api_key="", limits=LIMITS, transport=transport
-    ) as http:
-        await collect(LLMClient(http, limits=LIMITS))
+    ) as endpoint:
+        await collect(LLMClient(endpoint, limits=LIMITS))
     assert "authorization" not in backend.calls.last.request.headers
 
 

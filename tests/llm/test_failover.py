@@ -13,8 +13,9 @@ import pytest
 from app.errors import ServiceError, UpstreamRateLimited, UpstreamTimeout, UpstreamUnavailable
 from app.llm.backends import Backend, Backends
 from app.llm.chunk import Chunk
-from app.llm.client import LLMClient, open_http_client
+from app.llm.client import LLMClient
 from app.llm.deadlines import TimeLimits
+from app.llm.endpoint import Endpoint
 from app.llm.failover import Failover
 from app.llm.request import CompletionRequest
 from app.observability.metrics import Metrics
@@ -123,8 +124,8 @@ async def open_world(names: str) -> AsyncIterator[World]:
     async with AsyncExitStack() as clients:
         backends = []
         for server in servers:
-            http = await clients.enter_async_context(
-                open_http_client(
+            endpoint = await clients.enter_async_context(
+                Endpoint(
                     base_url=f"http://{server.name}.test/v1",
                     api_key=f"sk-key-of-{server.name}",
                     limits=LIMITS,
@@ -134,7 +135,7 @@ async def open_world(names: str) -> AsyncIterator[World]:
             backends.append(
                 Backend(
                     server.name,
-                    LLMClient(http, limits=LIMITS, context_tokens=None),
+                    LLMClient(endpoint, limits=LIMITS, context_tokens=None),
                     url=f"http://{server.name}.test/v1",
                     models={MODEL: f"model-of-{server.name}"},
                 )

@@ -7,7 +7,10 @@ from contextlib import asynccontextmanager
 import httpx
 
 from app.llm.context import ContextSizes
+from app.llm.deadlines import TimeLimits
+from app.llm.endpoint import Endpoint
 
+_LIMITS = TimeLimits(connect=1, first_token=1, token_gap=1, total=1)
 Windows = Mapping[int | None, ContextSizes]
 
 
@@ -15,8 +18,10 @@ Windows = Mapping[int | None, ContextSizes]
 async def open_windows(*sizes: int | None) -> AsyncIterator[Windows]:
     """The windows of models, by their sizes; None: the backend names none."""
     transport = httpx.MockTransport(lambda _: httpx.Response(404))
-    async with httpx.AsyncClient(base_url="http://backend.test/v1", transport=transport) as http:
-        windows = {size: ContextSizes(http, configured=size) for size in sizes}
+    async with Endpoint(
+        base_url="http://backend.test/v1", api_key="", limits=_LIMITS, transport=transport
+    ) as endpoint:
+        windows = {size: ContextSizes(endpoint, configured=size) for size in sizes}
         watching = asyncio.create_task(windows[None].watch()) if None in windows else None
         yield windows
         if watching is not None:
