@@ -174,9 +174,11 @@ class Settings(BaseSettings):
     def _backends_fit_together(self) -> Self:
         if not self.llm_backends:
             return self
-        for variable, given in (("LLM_BASE_URL", self.llm_base_url), ("LLM_API_KEY", self.llm_api_key)):
-            if given if isinstance(given, str) else given.get_secret_value():
-                raise ValueError(f"{variable}: expected to be unset, as LLM_BACKENDS is set")
+        if self.llm_base_url:
+            raise ValueError("LLM_BASE_URL: expected to be unset, as LLM_BACKENDS is set")
+        names_of_keys = {entry.api_key_env for entry in self.llm_backends}
+        if self.llm_api_key.get_secret_value() and "LLM_API_KEY" not in names_of_keys:
+            raise ValueError("LLM_API_KEY: expected to be unset, or named by an entry of LLM_BACKENDS")
         if "llm_model" not in self.model_fields_set:
             raise ValueError("LLM_MODEL: expected the model's name, as LLM_BACKENDS is set")
         offered = {name for entry in self.llm_backends for name in entry.models}

@@ -183,6 +183,7 @@ def test_an_error_shows_no_value_that_may_hold_a_secret(
 
 
 ENTRY = '{"name": "a", "url": "http://a:1/v1", "models": {"m": "own"}}'
+OTHER_ENTRY = '{"name": "b", "url": "http://b:1/v1", "models": {"m": "own"}}'
 
 
 def test_a_list_of_backends_offers_their_models(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,3 +216,44 @@ def test_a_wrong_list_names_the_entry_and_what_was_expected(
     monkeypatch.setenv("LLM_MODEL", "m")
     with pytest.raises(SettingsError, match=rf"^LLM_BACKENDS: {expected}"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"LLM_BASE_URL": "http://b/v1"}, "LLM_BASE_URL: expected to be unset"),
+        ({"LLM_API_KEY": "sk-canary"}, "LLM_API_KEY: expected to be unset"),
+        ({"LLM_MODEL": ""}, "LLM_MODEL: expected the model's name"),
+        ({"LLM_MODEL": "other"}, "LLM_MODEL: expected a name that an entry"),
+        ({"LLM_ALLOWED_MODELS": "m,other"}, "LLM_ALLOWED_MODELS: expected names that entries"),
+    ],
+)
+def test_what_does_not_fit_a_list_of_backends_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+) -> None:
+    for name, value in {"LLM_BACKENDS": f"[{ENTRY}]", "LLM_MODEL": "m", **variables}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{expected}") as error:
+        load_settings()
+    assert "canary" not in str(error.value)
+
+
+def test_an_entry_may_name_the_variable_of_the_single_backends_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_BACKENDS", f'[{ENTRY[:-1]}, "api_key_env": "LLM_API_KEY"}}, {OTHER_ENTRY}]')
+    monkeypatch.setenv("LLM_MODEL", "m")
+    monkeypatch.setenv("LLM_API_KEY", "sk-abc")
+    settings = load_settings()
+    assert [settings.key_of(each).get_secret_value() for each in settings.backends] == ["sk-abc", ""]
+
+
+def test_the_key_of_a_backend_comes_from_the_environment_otherwise_from_the_env_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    entry = f'{ENTRY[:-1]}, "api_key_env": "KEY_OF_A"}}'
+    (tmp_path / ".env").write_text(f"LLM_BACKENDS='[{entry}]'\nLLM_MODEL=m\nKEY_OF_A='sk-of-the-file \n'\n")
+    settings = load_settings()
+    assert settings.key_of(settings.backends[0]).get_secret_value() == "sk-of-the-file"
+    assert "sk-of-the-file" not in repr(settings)
+    monkeypatch.setenv("KEY_OF_A", "sk-of-the-environment")
+    assert settings.key_of(settings.backends[0]).get_secret_value() == "sk-of-the-environment"
