@@ -1,18 +1,17 @@
 """`/chat`: start a turn, follow it, stop it."""
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 
 from app import errors
 from app.api.connection import or_disconnect
-from app.api.cursors import LastEventId, belongs_to, parse_last_event_id
+from app.api.cursors import belongs_to, parse_last_event_id
 from app.api.dependencies import (
-    CallerDep,
-    IdempotencyKey,
-    ReaderSlotDep,
-    Respond,
+    FOLLOW_PARAMETERS,
+    START_PARAMETERS,
+    FollowCall,
     ServiceDep,
+    StartCall,
     ViewerDep,
-    require_json,
 )
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
@@ -51,7 +50,7 @@ _RECEIVED = {"description": "`Last-Event-ID` names the terminal event: there is 
     "/chat",
     response_class=TurnResponse,
     status_code=200,
-    dependencies=[Depends(require_json)],
+    openapi_extra=START_PARAMETERS,
     responses={
         200: _STREAM,
         204: _RECEIVED,
@@ -88,36 +87,31 @@ _RECEIVED = {"description": "`Last-Event-ID` names the terminal event: there is 
 )
 async def start_turn(
     *,
-    request: Request,
     body: ChatRequest,
-    caller: CallerDep,
-    service: ServiceDep,
-    slot: ReaderSlotDep,
-    respond: Respond,
-    idempotency_key: IdempotencyKey,
-    last_event_id: LastEventId,
+    call: StartCall,
 ) -> Response:
     """Ask a question. The answer is streamed as Server-Sent Events and stored in the conversation.
 
     A repeat with the same `Idempotency-Key` attaches to the same turn, after the event that `Last-Event-ID`
     names if it is one of this turn.
     """
-    caller.require(body.user_id)
-    question = _question(body, service.settings, idempotency_key)
-    slot.take()
-    slot.assign(body.user_id)
-    reader = await or_disconnect(request, service.engine.start(question), discard=Reader.close)
+    call.caller.require(body.user_id)
+    question = _question(body, call.service.settings, call.idempotency_key)
+    call.slot.take()
+    call.slot.assign(body.user_id)
+    reader = await or_disconnect(call.request, call.service.engine.start(question), discard=Reader.close)
     if reader is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    if belongs_to(last_event_id, reader.stream.id) and not _resume(reader, last_event_id):
+    if belongs_to(call.last_event_id, reader.stream.id) and not _resume(reader, call.last_event_id):
         return Response(status_code=204)
-    return respond(reader, NumberedFraming(reader.stream.id))
+    return call.respond(reader, NumberedFraming(reader.stream.id))
 
 
 @router.get(
     "/chat/{turn_id}",
     response_class=TurnResponse,
     status_code=200,
+    openapi_extra=FOLLOW_PARAMETERS,
     responses={
         200: _STREAM,
         204: _RECEIVED,
@@ -138,24 +132,20 @@ async def start_turn(
 async def follow_turn(
     *,
     turn_id: str,
-    viewer: ViewerDep,
-    service: ServiceDep,
-    slot: ReaderSlotDep,
-    respond: Respond,
-    last_event_id: LastEventId,
+    call: FollowCall,
 ) -> Response:
     """Follow a turn, running or ended, from its start or from the event after the last one received."""
-    position = parse_last_event_id(last_event_id, turn_id) if last_event_id else 0
+    position = parse_last_event_id(call.last_event_id, turn_id) if call.last_event_id else 0
     if position == "end":
         return Response(status_code=204)
-    slot.take()
-    reader = await service.directory.follow(turn_id, position, viewer=viewer)
+    call.slot.take()
+    reader = await call.service.directory.follow(turn_id, position, viewer=call.viewer)
     try:
-        slot.assign(reader.stream.user_id)
+        call.slot.assign(reader.stream.user_id)
     except errors.Overloaded:
         reader.close()
         raise
-    return respond(reader, NumberedFraming(reader.stream.id))
+    return call.respond(reader, NumberedFraming(reader.stream.id))
 
 
 @router.delete(

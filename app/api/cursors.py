@@ -1,12 +1,18 @@
 """A position in a turn's stream, as clients name it: `Last-Event-ID`."""
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import Depends, Header, Query
+from fastapi import Request
 
 from app.errors import InvalidLastEventId
 
+_QUERIES = ("last_event_id", "lastEventId", "Last-Event-ID")
+LAST_EVENT_ID_PARAMETERS = [
+    {"name": "last_event_id", "in": "query", "required": False, "schema": {"type": "string", "default": ""}},
+    {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string", "default": ""}},
+]
+"""The parameters of OpenAPI that `last_event_id_of` reads."""
 _POSITION = re.compile(r"end|[1-9][0-9]{0,15}")
 
 
@@ -27,14 +33,8 @@ def belongs_to(last_event_id: str, turn_id: str) -> bool:
     return last_event_id.rpartition("-")[0] == turn_id
 
 
-async def _last_event_id(
-    header: Annotated[str, Header(alias="Last-Event-ID")] = "",
-    snake_case: Annotated[str, Query(alias="last_event_id")] = "",
-    camel_case: Annotated[str, Query(alias="lastEventId", include_in_schema=False)] = "",
-    header_case: Annotated[str, Query(alias="Last-Event-ID", include_in_schema=False)] = "",
-) -> str:
+def last_event_id_of(request: Request) -> str:
     """Return the header or, if there is none, the query that a polyfill sends in its place."""
-    return header or snake_case or camel_case or header_case
-
-
-LastEventId = Annotated[str, Depends(_last_event_id)]
+    return request.headers.get("Last-Event-ID", "") or next(
+        filter(None, (request.query_params.get(name) for name in _QUERIES)), ""
+    )
