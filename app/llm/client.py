@@ -85,7 +85,9 @@ class LLMClient:
             ServiceError: Upstream…, or ContextLengthExceeded. The message can be shown to a client.
         """
         limits = self._limits
-        if first_token_seconds is not None:
+        if not request.is_streamed:  # nothing comes before the end
+            limits = replace(limits, first_token=limits.total)
+        elif first_token_seconds is not None:
             limits = replace(limits, first_token=first_token_seconds)
         deadlines = Deadlines(limits, began)
         with deadlines.enforced():
@@ -153,7 +155,9 @@ class LLMClient:
         on_chunks: Callable[[list[Chunk]], None],
     ) -> None:
         if request.is_streamed:
-            await read_completion_stream(response, deadlines, on_chunks, max_tokens=request.bound)
+            await read_completion_stream(
+                response, deadlines, on_chunks, max_tokens=request.bound, choices=request.choices
+            )
         else:
             await read_whole_completion(response, on_chunks, seconds=self._limits.total)
 

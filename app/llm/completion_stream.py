@@ -31,6 +31,7 @@ async def read_completion_stream(
     on_chunks: Callable[[list[Chunk]], None],
     *,
     max_tokens: int,
+    choices: int = 1,
 ) -> None:
     """Hand on the answer's chunks; those that arrive in one read come in one list.
 
@@ -42,6 +43,7 @@ async def read_completion_stream(
         deadlines: Learns of content, and of the finish.
         on_chunks: Takes the chunks.
         max_tokens: The number of tokens that the backend was asked for: what is read is in proportion to it.
+        choices: The number of answers that the stream holds. The last finish of them ends it.
 
     Raises:
         Refused: The backend reported a failure.
@@ -51,7 +53,7 @@ async def read_completion_stream(
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise UpstreamError("The model's backend compressed its answer, which it was not asked for.")
     assert isinstance(response.stream, httpx.AsyncByteStream)  # the client is an asynchronous one
-    answer = _Answer(deadlines, max_tokens)
+    answer = _Answer(deadlines, max_tokens, choices)
 
     def take(received: bytes) -> bool:
         if chunks := answer.feed(received):
@@ -91,7 +93,7 @@ async def _read_to_the_end(parts: AsyncIterator[bytes]) -> None:
 class _Answer:
     """The state of one answer: whether it has begun, is over and is whole."""
 
-    def __init__(self, deadlines: Deadlines, max_tokens: int) -> None:
+    def __init__(self, deadlines: Deadlines, max_tokens: int, choices: int) -> None:
         self._deadlines = deadlines
         self._decoder = EventStreamDecoder()
         self._now = asyncio.get_running_loop().time
@@ -100,6 +102,7 @@ class _Answer:
         self._has_begun = False
         self._has_content = False
         self._finish_reason: str | None = None
+        self._finishes_missing = choices
         self._was_disproved = False
         """Whether content has come after a finish reason: the next one proves as little."""
         self._failure: ServiceError | None = None
@@ -149,7 +152,8 @@ class _Answer:
         if not self._has_begun:
             raise UpstreamError("The model's backend sent no answer.")
         reason = self._finish_reason
-        if reason is None or (self.is_torn and self._was_disproved):
+        is_uncertain = self._was_disproved or self._finishes_missing > 0
+        if reason is None or (self.is_torn and is_uncertain):
             raise UpstreamTruncated
         if not is_finish(reason):
             _log.warning("unknown finish reason", finish_reason=printable(reason))
@@ -159,7 +163,12 @@ class _Answer:
 
     @property
     def _is_certainly_whole(self) -> bool:
-        return self._finish_reason is not None and not self._was_disproved and is_finish(self._finish_reason)
+        return (
+            self._finish_reason is not None
+            and self._finishes_missing <= 0
+            and not self._was_disproved
+            and is_finish(self._finish_reason)
+        )
 
     def _fail(self, failure: ServiceError) -> None:
         """Stop reading. What comes after a whole answer cannot spoil it."""
@@ -200,7 +209,9 @@ class _Answer:
         self._has_begun = True
         if is_finish(reason):
             self._finish_reason = reason
-            self._deadlines.answer_finished(self._now())
+            self._finishes_missing -= 1
+            if self._finishes_missing <= 0:
+                self._deadlines.answer_finished(self._now())
         elif self._finish_reason is None:
             self._finish_reason = reason
 

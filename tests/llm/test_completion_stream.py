@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from app.errors import ServiceError, UpstreamError, UpstreamTruncated
 from app.llm.chunk import Chunk
 from app.llm.completion_stream import read_completion_stream
-from app.llm.deadlines import Deadlines, TimeLimits
+from app.llm.deadlines import AFTER_FINISH_SECONDS, Deadlines, TimeLimits
 from app.llm.refusals import Refused
 from app.llm.wordings import Meaning
 from tests.support.chunks import DONE, answer, chunk, event, usage_chunk
@@ -40,7 +40,11 @@ class Body(httpx.AsyncByteStream):
 
 
 async def received_from(
-    *reads: bytes, is_torn: bool = False, max_tokens: int = 64, headers: dict[str, str] | None = None
+    *reads: bytes,
+    is_torn: bool = False,
+    max_tokens: int = 64,
+    choices: int = 1,
+    headers: dict[str, str] | None = None,
 ) -> tuple[list[Chunk], ServiceError | None]:
     """Read a stream to its end; return its chunks and the failure."""
     chunks: list[Chunk] = []
@@ -48,7 +52,9 @@ async def received_from(
     deadlines = Deadlines(LIMITS, asyncio.get_running_loop().time())
     try:
         with deadlines.enforced():
-            await read_completion_stream(response, deadlines, chunks.extend, max_tokens=max_tokens)
+            await read_completion_stream(
+                response, deadlines, chunks.extend, max_tokens=max_tokens, choices=choices
+            )
     except ServiceError as failure:
         return chunks, failure
     return chunks, None
@@ -281,6 +287,41 @@ async def test_a_flood_is_ended_in_proportion_to_the_tokens_and_gives_way_to_oth
     assert turns_of_the_loop >= 4
     assert len(chunks) < 13_000 + 4 * max_tokens
     assert sum(len(each.data) for each in chunks) < 2**21 + 2**11 * max_tokens + 2 * 100_000
+
+
+def of_choice(index: int, text: str, finish_reason: str | None = None) -> bytes:
+    choice = {"index": index, "delta": {"content": text}, "finish_reason": finish_reason}
+    return event(chunk(choices=[choice]))
+
+
+async def test_an_answer_of_two_choices_is_not_over_when_the_first_has_finished() -> None:
+    loop = asyncio.get_running_loop()
+    deadlines = Deadlines(LIMITS, loop.time())
+    patience: list[float] = []
+
+    class Choices(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield of_choice(0, "a", "stop")
+            patience.append(deadlines.next - loop.time())
+            yield of_choice(1, "b", "stop")
+            patience.append(deadlines.next - loop.time())
+
+    chunks: list[Chunk] = []
+    response = httpx.Response(200, stream=Choices())
+    await read_completion_stream(response, deadlines, chunks.extend, max_tokens=64, choices=2)
+    assert [each.content for each in chunks] == ["a", "b"]
+    assert patience[0] > AFTER_FINISH_SECONDS >= patience[1]
+
+
+@pytest.mark.parametrize("end", [of_choice(1, ""), event({"error": {"message": "worker died"}})])
+async def test_an_answer_of_two_choices_is_not_whole_with_one_of_them(end: bytes) -> None:
+    reads = of_choice(0, "a", "stop"), end
+    _, failure = await received_from(*reads, is_torn=True, choices=2)
+    assert failure is not None
+    _, failure = await received_from(of_choice(0, "a", "stop"), is_torn=True, choices=2)
+    assert code_of(failure) == "upstream_truncated"
+    _, failure = await received_from(*reads, of_choice(1, "b", "stop"), choices=1)
+    assert code_of(failure) is None
 
 
 async def test_an_answer_of_all_its_tokens_is_within_the_bounds() -> None:
