@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 Added = Literal["system", "max_tokens", "stream_options"]
 
+_MAX_CHOICES = 128
+"""The most that OpenAI's API takes."""
+
 EVERYTHING_ADDED: frozenset[Added] = frozenset({"system", "max_tokens", "stream_options"})
 
 
@@ -36,7 +39,13 @@ class CompletionRequest:
     @property
     def bound(self) -> int:
         """The number of tokens to which what is read of the answer is in proportion."""
-        return self.max_tokens or self.longest_answer
+        return (self.max_tokens or self.longest_answer) * self.choices
+
+    @property
+    def choices(self) -> int:
+        """The number of answers that the client asks for at once."""
+        n = self.sampling.get("n")
+        return min(max(n, 1), _MAX_CHOICES) if isinstance(n, int) else 1
 
     def body(self) -> dict[str, Any]:
         """Return the body as OpenAI's `POST /chat/completions` takes it. Usage is always asked for."""
@@ -59,11 +68,27 @@ class CompletionRequest:
     def texts(self) -> Iterator[str]:
         """Return what a user may have written: messages, plain or in parts, and words such as `stop`."""
         for message in self.messages:
-            content = message.get("content")
-            for part in content if isinstance(content, list) else [{"text": content}]:
-                if isinstance(part, dict) and isinstance(text := part.get("text"), str):
-                    yield text
+            yield from _texts_of(message)
         for value in self.sampling.values():
-            yield from (
-                text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)
-            )
+            yield from _strings(value)
+
+
+def _texts_of(message: dict[str, Any]) -> Iterator[str]:
+    """Return the texts of a message, and the arguments of its tool calls; images and the like are none."""
+    for name in ("content", "refusal", "reasoning", "reasoning_content"):
+        yield from _strings(message.get(name))
+    calls = message.get("tool_calls")
+    functions = [_field(call, "function") for call in calls] if isinstance(calls, list) else []
+    for function in (*functions, message.get("function_call")):
+        yield from _strings(_field(function, "arguments"))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Return a text, or the texts of a list, whose parts may be objects with a `text`."""
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(text := part if isinstance(part, str) else _field(part, "text"), str):
+            yield text
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None

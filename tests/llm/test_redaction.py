@@ -3,6 +3,7 @@
 import pytest
 
 from app.llm.redaction import redacted
+from app.llm.request import CompletionRequest
 
 PROMPT = ["You are a helpful assistant.", "my PIN is 4711 and my dog is called Rex the third", "hunter2"]
 
@@ -92,3 +93,24 @@ def test_pages_stack_traces_and_control_characters_are_told_in_no_part(sentence:
 
 def test_a_sentence_is_cut() -> None:
     assert len(clean("no " * 10_000)) <= 300
+
+
+def test_a_clients_own_messages_are_searched_also_in_parts_and_in_tool_calls() -> None:
+    function = {"name": "pay", "arguments": '{"account": "DE89 3704"}'}
+    request = CompletionRequest(
+        model="m",
+        max_tokens=None,
+        messages=[
+            {"role": "user", "content": "Pay"},
+            {"role": "user", "content": [{"type": "text", "text": "Rent"}, {"type": "image_url"}, "Now"]},
+            {"role": "assistant", "content": None, "tool_calls": [{"function": function}, {}, None]},
+            {"role": "assistant", "function_call": function, "reasoning_content": "Which account?"},
+            {"role": "tool", "tool_calls": 7, "content": {"odd": 1}},
+        ],
+        sampling={"stop": ["End"], "user": "alice", "tools": [{"type": "function"}], "seed": 1},
+    )
+    assert [*request.texts()] == [
+        *("Pay", "Rent", "Now", function["arguments"]),
+        *("Which account?", function["arguments"]),
+        *("End", "alice"),
+    ]
