@@ -24,12 +24,11 @@ from app.settings import Settings
 BODY_SECONDS = 10.0
 """How long a request's body may take to arrive."""
 
-_REQUEST_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-Id")
 _RESPONSE_HEADERS = (
     *("X-Request-Id", "X-Turn-Id", "Location", "X-History-Trimmed"),
-    *("Retry-After", "RateLimit", "RateLimit-Policy"),
+    *("Retry-After", "X-Should-Retry", "RateLimit", "RateLimit-Policy"),
 )
-"""What a page of an allowed origin may send, and read."""
+"""What a page of an allowed origin may read. It may send any header: OpenAI's SDK has a dozen of its own."""
 
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _PROBES = frozenset({"/health", "/ready", "/metrics"})
@@ -178,7 +177,7 @@ def add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST", "PATCH", "DELETE"),
-            allow_headers=_REQUEST_HEADERS,
+            allow_headers=("*",),
             expose_headers=_RESPONSE_HEADERS,
         )
     if settings.is_open:

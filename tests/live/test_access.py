@@ -197,7 +197,10 @@ async def test_where_the_issuers_keys_cannot_be_fetched_a_token_may_be_tried_aga
 
 async def test_a_page_of_an_allowed_origin_may_call_and_no_other(serve: Serve, backend: Backend) -> None:
     assert backend.url
-    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    ask = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,x-stainless-lang",
+    }
     async with serve(cors_origins="https://app.test", api_keys=PLAIN) as client:
         allowed = await client.options("/chat", headers={"Origin": "https://app.test", **ask})
         assert allowed.status_code == 200
