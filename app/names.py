@@ -1,6 +1,7 @@
 """What a user or a conversation may be called."""
 
 import unicodedata
+from collections.abc import Callable
 
 MAX_NAME_CHARS = 128
 
@@ -10,7 +11,7 @@ _INVISIBLE = frozenset({"Cf", "Zl", "Zp"})
 def check_name(value: str) -> str:
     """Return a name under which messages may be stored.
 
-    Two names that look the same are the same: so a new name is normalised, and has nothing invisible in it.
+    A new name is normalised and has nothing invisible in it: two names that look the same are the same.
 
     Raises:
         ValueError: It could stand for another name, or could not stand in a path.
@@ -38,10 +39,17 @@ def check_existing_name(value: str) -> str:
 
 
 def is_name(value: object) -> bool:
-    """Whether it may be the name of a user or a conversation."""
+    """Tell whether a user or a conversation may have had this name in an earlier release."""
+    return _passes(value, check_existing_name)
+
+
+def is_new_name(value: object) -> bool:
+    """Tell whether it may be the name of a user or a conversation."""
+    return _passes(value, check_name)
+
+
+def _passes(value: object, check: Callable[[str], str]) -> bool:
     try:
-        return (
-            isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and bool(check_existing_name(value))
-        )
+        return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and bool(check(value))
     except ValueError:
         return False

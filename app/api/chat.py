@@ -141,7 +141,8 @@ async def follow_turn(
     call.slot.take()
     reader = await call.service.directory.follow(turn_id, position, viewer=call.viewer)
     try:
-        call.slot.assign(reader.stream.user_id)
+        if not call.caller.is_shared_as(reader.stream.user_id):
+            call.slot.assign(reader.stream.user_id)
     except errors.Overloaded:
         reader.close()
         raise

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Path, Request
@@ -99,7 +100,10 @@ async def _trusted_user(request: Request, service: "ServiceDep") -> str:
 
 def _trusted_user_of(request: Request, service: Service) -> str:
     header = service.settings.trusted_user_header
-    return request.headers.get(header, "") if header else ""
+    value = request.headers.get(header, "") if header else ""
+    with suppress(UnicodeError):  # the framework reads headers as Latin-1, and proxies send UTF-8
+        return value.encode("latin-1").decode()
+    return value
 
 
 async def _viewer(caller: "CallerDep", trusted_user: "TrustedUser") -> Viewer:

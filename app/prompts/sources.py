@@ -11,7 +11,8 @@ from app.prompts.builder import Prompt, PromptBuilder
 from app.prompts.estimates import text_tokens
 from app.store.recent_turns import RecentTurns
 
-_CAPS = ("max_tokens", "max_completion_tokens")
+CAPS = ("max_tokens", "max_completion_tokens")
+"""The fields of a completion that bound its length."""
 
 
 class PromptSource(Protocol):
@@ -84,10 +85,10 @@ class CompletionPrompts:
     async def first(self) -> Prompt:
         """Pass the client's body on, with its caps lowered to the service's."""
         own = dict(self._body)
-        for cap in _CAPS:
+        for cap in CAPS:
             if isinstance(asked := own.get(cap), int):
                 own[cap] = min(asked, self._max_tokens)
-        added: set[Added] = set() if "stream_options" in own else {"stream_options"}
+        added: set[Added] = set() if own.get("stream_options") else {"stream_options"}
         completion = CompletionRequest(
             model=self._model,
             messages=own.pop("messages"),

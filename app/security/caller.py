@@ -24,6 +24,10 @@ class Caller:
         """Separates this caller's turns from those of other callers that name the same user."""
         return "user" if self.user_id is not None else self.key or "open"
 
+    def is_shared_as(self, user_id: str) -> bool:
+        """Tell whether this stands for the credential alone, which many may share, and for no one user."""
+        return self.user_id is None and user_id == self.name
+
     def may_be(self, user_id: str) -> bool:
         """Tell whether the caller may act as this user."""
         return self.user_id is None or self.user_id == user_id

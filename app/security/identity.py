@@ -6,7 +6,7 @@ from typing import Any
 
 from app.errors import ValidationFailed
 from app.models import Viewer
-from app.names import is_name
+from app.names import is_new_name
 from app.security.caller import Caller
 
 _FIELDS = ("user", "safety_identifier")
@@ -55,8 +55,9 @@ def identify(caller: Caller, trusted_user: str, body: Mapping[str, Any]) -> Iden
     named = trusted_user or next((body[field] for field in _FIELDS if body.get(field) is not None), None)
     if named is None:
         return Identity(caller.name, scope, is_named=False)
-    if not is_name(named):
+    if not is_new_name(named):
         raise ValidationFailed(
-            "user: expected 1 to 128 characters, without control characters or /", param="user"
+            "user: expected 1 to 128 visible characters, normalised (NFC), without / and outer spaces",
+            param="user",
         )
     return Identity(named, scope, is_named=True)

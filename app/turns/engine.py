@@ -90,7 +90,7 @@ class TurnEngine:
             message=request.message,
             model=request.model,
             created_at=now_rfc3339(),
-            request=_digest(request.idempotency_key),
+            request=_digest(request),
             scope=request.scope,
         )
         refusal = self._refusal()
@@ -193,5 +193,9 @@ class TurnEngine:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-def _digest(idempotency_key: str | None) -> str:
-    return "" if idempotency_key is None else hashlib.sha256(idempotency_key.encode()).hexdigest()
+def _digest(request: TurnRequest) -> str:
+    """Digest the Idempotency-Key. One of another scope is another key: it must not reach this turn."""
+    if request.idempotency_key is None:
+        return ""
+    key = f"{request.scope} {request.idempotency_key}" if request.scope else request.idempotency_key
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ from openai import AsyncOpenAI
 from tests.live.conftest import Serve
 from tests.support.backend import Backend, Exchange
 from tests.support.chunks import DONE, answer, chunk, event
+from tests.support.turns import PausedScript
 
 KEY, OTHER_KEY, BOUND_KEY = "key-one-0123456789", "key-two-0123456789", "key-bound-0123456789"
 HI: list[Any] = [{"role": "user", "content": "Hi"}]
@@ -174,6 +175,40 @@ async def test_what_cannot_be_streamed_is_passed_through_whole(serve: Serve, bac
     assert backend.completions[-1].body["stream"] is False
 
 
+async def test_an_answer_that_is_not_streamed_may_take_longer_than_a_first_token(
+    serve: Serve, backend: Backend
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await asyncio.sleep(0.5)
+        await exchange.json(200, {"id": "c", "choices": [{"index": 0, "message": {"content": "Hi"}}]})
+
+    backend.script = script
+    async with serve(llm_first_token_timeout_seconds=0.2) as client:
+        body = {"model": "test-model", "messages": HI, "n": 2}
+        whole = await client.post("/v1/chat/completions", json=body)
+    assert whole.json()["choices"][0]["message"]["content"] == "Hi", whole.text
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_a_client_that_leaves_before_the_first_token_stops_the_generation(
+    serve: Serve, backend: Backend, *, is_streamed: bool
+) -> None:
+    asked = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        asked.set()
+        await exchange.hung_up.wait()
+
+    backend.script = script
+    async with serve() as client:
+        body = {"model": "test-model", "messages": HI, "stream": is_streamed}
+        leaving = asyncio.create_task(client.post("/v1/chat/completions", json=body))
+        await asked.wait()
+        leaving.cancel()
+        async with asyncio.timeout(3):
+            await backend.completions[0].hung_up.wait()
+
+
 async def test_without_a_key_a_closed_connection_stops_the_generation(serve: Serve, backend: Backend) -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.head()
@@ -257,12 +292,75 @@ async def test_no_history_keeps_a_completion_and_nothing_stays_behind(serve: Ser
     assert {name.split(":")[0] for name in left} <= {"closed", "started-turns"}
 
 
+async def test_an_idempotency_key_of_one_credential_finds_no_turn_of_another(
+    serve: Serve, backend: Backend
+) -> None:
+    name = uuid.uuid4().hex
+    body = {"model": "test-model", "messages": HI, "user": name}
+    async with serve(api_keys=(KEY, OTHER_KEY)) as client:
+
+        async def turn(key: str) -> str:
+            headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": name}
+            response = await client.post("/v1/chat/completions", json=body, headers=headers)
+            assert response.status_code == 200, response.text
+            return str(response.headers["x-turn-id"])
+
+        assert await turn(KEY) == await turn(KEY)
+        assert await turn(KEY) != await turn(OTHER_KEY)
+        assert len(backend.completions) == 2
+
+
+async def test_a_credential_that_many_share_is_not_one_user(serve: Serve, backend: Backend) -> None:
+    backend.script = script = PausedScript(event(chunk("a")))
+    limits = {"max_readers_per_user": 1, "rate_limit_turns_per_minute": 1, "max_active_turns_per_user": 1}
+    body = {"model": "test-model", "messages": HI, "stream": True}
+    async with serve(**limits) as client, AsyncExitStack() as streams:
+
+        async def begin(**fields: str) -> httpx.Response:
+            stream = client.stream("POST", "/v1/chat/completions", json={**body, **fields})
+            return await streams.enter_async_context(stream)
+
+        responses = [await begin(), await begin()]
+        follow = client.stream("GET", f"/chat/{responses[0].headers['x-turn-id']}")
+        responses.append(await streams.enter_async_context(follow))
+        assert [each.status_code for each in responses] == [200, 200, 200]
+        user = uuid.uuid4().hex
+        assert [(await begin(user=user)).status_code for _ in range(2)] == [200, 503]
+        script.go_on.set()
+
+
 async def test_a_name_that_cannot_be_a_user_is_refused(serve: Serve) -> None:
     async with serve() as client:
-        for user in ("a/b", "", 7):
+        for user in ("a/b", "", 7, " a", "a\u200bb", "e\u0301"):
             body = {"model": "test-model", "messages": HI, "user": user}
             refused = await client.post("/v1/chat/completions", json=body)
             assert (refused.status_code, refused.json()["error"]["param"]) == (400, "user")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"messages": {}}, "messages"),
+        ({"messages": ["Hi"]}, "messages[0]"),
+        ({"messages": [*HI, None]}, "messages[1]"),
+        ({"stream": "true"}, "stream"),
+        ({"stream_options": "usage"}, "stream_options"),
+        ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": "9"}, "max_tokens"),
+        ({"max_completion_tokens": 1e9}, "max_completion_tokens"),
+        ({"max_completion_tokens": True}, "max_completion_tokens"),
+    ],
+)
+async def test_a_field_that_the_service_reads_has_its_type(
+    serve: Serve, backend: Backend, fields: dict[str, Any], param: str
+) -> None:
+    async with serve() as client:
+        body = {"model": "test-model", "messages": HI, **fields}
+        refused = await client.post("/v1/chat/completions", json=body)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+    assert not backend.completions
 
 
 async def test_what_is_no_request_is_refused_with_openais_statuses(serve: Serve) -> None:
@@ -271,6 +369,9 @@ async def test_what_is_no_request_is_refused_with_openais_statuses(serve: Serve)
             (b"{", "invalid_json"),
             (b"[]", "validation_error"),
             (b'{"model":NaN}', "invalid_json"),
+            (b'{"temperature":1e999}', "invalid_json"),
+            (b'{"model":"\\ud83d"}', "invalid_json"),
+            (b"[" * 100_000, "invalid_json"),
         ):
             headers = {"Content-Type": "application/json"}
             refused = await client.post("/v1/chat/completions", content=content, headers=headers)

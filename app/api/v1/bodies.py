@@ -1,6 +1,8 @@
 """Bodies of `/v1`: JSON objects of any fields, of which the service reads few."""
 
 import json
+import math
+import re
 from typing import Any, NoReturn
 
 from fastapi import Request
@@ -8,16 +10,23 @@ from fastapi import Request
 from app.errors import InvalidJson, ModelNotFound, ValidationFailed
 from app.settings import Settings
 
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """Read a body as it came: numbers keep their digits, unknown fields stay.
+    """Read a body as it came: integers keep their digits, unknown fields stay.
 
     Raises:
-        InvalidJson: It is not JSON in UTF-8.
+        InvalidJson: It is not JSON in UTF-8, or no backend can read it.
         ValidationFailed: It is not an object.
     """
     try:
-        body = json.loads((await request.body()).decode("utf-8-sig"), parse_constant=_refuse)
+        text = (await request.body()).decode("utf-8-sig")
+        body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        if _ESCAPED_SURROGATE.search(text):
+            json.dumps(body, ensure_ascii=False).encode()  # fails at half a surrogate pair
+    except UnicodeEncodeError:
+        raise InvalidJson("The body's text holds half a surrogate pair, which no encoding has.") from None
     except (ValueError, RecursionError):
         raise InvalidJson from None
     if not isinstance(body, dict):
@@ -49,17 +58,66 @@ def require_model(model: str, settings: Settings) -> str:
     return model
 
 
-def read_flag(body: dict[str, Any], name: str) -> bool:
+def read_flag(body: dict[str, Any], name: str, *, within: str = "") -> bool:
     """Return an optional boolean; absent and null are false.
+
+    Args:
+        body: The object that has the field.
+        name: The field.
+        within: The place of the object in the body, for the error.
 
     Raises:
         ValidationFailed: It is of another type.
     """
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
-        raise ValidationFailed(f"{name}: expected true or false", param=name)
+        raise ValidationFailed(f"{within}{name}: expected true or false", param=f"{within}{name}")
     return bool(value)
+
+
+def read_list(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a list of at least one object.
+
+    Raises:
+        ValidationFailed: It is something else.
+    """
+    value = body.get(name)
+    if not isinstance(value, list) or not value:
+        raise ValidationFailed(f"{name}: expected a list that is not empty", param=name)
+    for number, each in enumerate(value):
+        if not isinstance(each, dict):
+            raise ValidationFailed(f"{name}[{number}]: expected an object", param=f"{name}[{number}]")
+    return value
+
+
+def read_options(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return an optional object; absent and null are empty.
+
+    Raises:
+        ValidationFailed: It is of another type.
+    """
+    value = body.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise ValidationFailed(f"{name}: expected an object", param=name)
+    return value or {}
+
+
+def require_count(body: dict[str, Any], name: str) -> None:
+    """Require that an optional field is a whole number of at least 1: a cap of another type would be none.
+
+    Raises:
+        ValidationFailed: It is something else.
+    """
+    value = body.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValidationFailed(f"{name}: expected a whole number of at least 1", param=name)
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(value := float(digits)):
+        raise ValueError(f"{digits[:20]} is too large")
+    return value

@@ -1,10 +1,8 @@
 """`/v1/chat/completions`: a completion whose prompt the client has written itself."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from app import errors
@@ -21,10 +19,11 @@ from app.api.dependencies import (
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse, turn_headers
 from app.api.framing import PlainFraming
-from app.api.v1.bodies import read_flag, read_model, read_object
+from app.api.v1.bodies import read_flag, read_list, read_model, read_object, read_options, require_count
 from app.api.v1.collect import collect
 from app.errors import error_for
 from app.models import TurnRequest
+from app.prompts.sources import CAPS
 from app.security.identity import Identity, identify
 from app.turns.stream import Reader
 
@@ -104,14 +103,17 @@ async def create_completion(
     """
     body = await read_object(request)
     model = read_model(body, service.settings)
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise errors.ValidationFailed("messages: expected at least one message", param="messages")
+    read_list(body, "messages")
     is_streamed = read_flag(body, "stream")
+    for cap in CAPS:
+        require_count(body, cap)
+    options = read_options(body, "stream_options")
+    wants_usage = read_flag(options, "include_usage", within="stream_options.") or not is_streamed
     identity = identify(caller, trusted_user, body)
     slot.take()
-    slot.assign(identity.user_id)
-    asked = _turn_request(body, model, identity, idempotency_key)
+    if identity.is_named:
+        slot.assign(identity.user_id)
+    asked = _turn_request(body, model, identity, idempotency_key, include_usage=wants_usage)
     reader = await or_disconnect(request, service.engine.start(asked), discard=Reader.close)
     if reader is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
@@ -119,15 +121,18 @@ async def create_completion(
 
 
 def _turn_request(
-    body: dict[str, Any], model: str, identity: Identity, idempotency_key: str | None
+    body: dict[str, Any],
+    model: str,
+    identity: Identity,
+    idempotency_key: str | None,
+    *,
+    include_usage: bool,
 ) -> TurnRequest:
-    options = body.get("stream_options")
-    wants_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
     return TurnRequest(
         user_id=identity.user_id,
         model=model,
         completion={**body, "model": model},
-        include_usage=wants_usage or not body.get("stream"),
+        include_usage=include_usage,
         idempotency_key=idempotency_key,
         # A closed connection is these clients' stop button. A key says that the client will come back.
         grace_seconds=None if idempotency_key else 0,
@@ -142,7 +147,7 @@ async def _collected(request: Request, reader: Reader) -> Response:
     if events is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     return Response(
-        msgspec.json.encode(collect(events)),
+        collect(events),
         media_type="application/json",
         headers={**turn_headers(reader), "Cache-Control": "no-store"},
     )
