@@ -1,4 +1,4 @@
-"""Streams of backends, torn at any byte: every chunk comes through `POST /chat`, and the answer is stored.
+"""Streams of backends, torn at any byte: every chunk comes through `/chat` and `/v1`, and is stored.
 
 The streams in `streams` are written by hand. `RECORDED_STREAMS` names a folder with further ones, `*.sse`.
 """
@@ -10,14 +10,15 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from openai.types.chat import ChatCompletion
 from redis.asyncio import Redis
 
 from tests.live.conftest import Serve
-from tests.support.backend import Backend, Exchange
+from tests.support.backend import Backend, Exchange, Script
 from tests.support.store import stored_messages
 
 OWN = Path(__file__).with_name("streams")
@@ -65,6 +66,10 @@ TEXTS = {
 """Of the streams written by hand, what is stored; "Hi" if it is not here."""
 
 
+BEYOND_OPENAI = {"finish_of_a_gateway_in_capitals", "infinite_logprobs", "usage_damaged"}
+"""Of the streams written by hand, those with values that OpenAI's types do not have."""
+
+
 class Answer(NamedTuple):
     """What came of one stream."""
 
@@ -98,15 +103,7 @@ async def answers_to(
     user: str,
 ) -> dict[str, Answer]:
     """Send every stream once, a few at a time, each as the answer to a question with its name."""
-
-    async def script(exchange: Exchange) -> None:
-        stream = streams[exchange.body["messages"][-1]["content"]]
-        await exchange.head()
-        for piece in pieces(stream, longest_piece(len(stream))):
-            await exchange.send(piece)
-            await asyncio.sleep(0)  # the service reads meanwhile
-
-    backend.script = script
+    backend.script = sends(streams, longest_piece)
     few = asyncio.Semaphore(4)
 
     async def answer_to(name: str) -> Answer:
@@ -120,6 +117,19 @@ async def answers_to(
 
     async with serve(max_active_turns_per_user=len(streams), rate_limit_turns_per_minute=0) as client:
         return dict(zip(streams, await asyncio.gather(*map(answer_to, streams)), strict=True))
+
+
+def sends(streams: dict[str, bytes], longest_piece: Callable[[int], int]) -> Script:
+    """Make a script that sends the stream which the question names."""
+
+    async def script(exchange: Exchange) -> None:
+        stream = streams[exchange.body["messages"][-1]["content"]]
+        await exchange.head()
+        for piece in pieces(stream, longest_piece(len(stream))):
+            await exchange.send(piece)
+            await asyncio.sleep(0)  # the service reads meanwhile
+
+    return script
 
 
 def pieces(stream: bytes, longest: int) -> Iterator[bytes]:
@@ -142,6 +152,36 @@ async def ask(client: httpx.AsyncClient, user: str, message: str) -> tuple[list[
     return relayed, end if end == DONE else json.loads(end)["error"]["code"]
 
 
+async def complete(client: httpx.AsyncClient, name: str) -> tuple[list[str], str]:
+    """Return the data of the events of a streamed completion, and how it ended."""
+    response = await client.post("/v1/chat/completions", json=completion(name, stream=True))
+    assert response.status_code == 200, response.text
+    events = response.content.decode().removesuffix("\n\n").split("\n\n")
+    assert all(event.startswith("data: ") for event in events)
+    *relayed, end = [event.removeprefix("data: ") for event in events]
+    return relayed, end if end == DONE else json.loads(end)["error"]["code"]
+
+
+async def complete_whole(client: httpx.AsyncClient, name: str) -> tuple[str, str]:
+    """Return the text of a completion that is not streamed, and how it ended."""
+    response = await client.post("/v1/chat/completions", json=completion(name, stream=False))
+    answer = json.loads(response.content, parse_constant=pytest.fail)
+    if response.is_error:
+        return "", answer["error"]["code"]
+    if name not in BEYOND_OPENAI:
+        ChatCompletion.model_validate(answer)
+    return answer["choices"][0]["message"]["content"] or "", DONE
+
+
+def completion(name: str, *, stream: bool) -> dict[str, Any]:
+    return {
+        "model": "test-model",
+        "messages": [{"role": "user", "content": name}],
+        "stream": stream,
+        **({"stream_options": {"include_usage": True}} if stream else {}),
+    }
+
+
 def streams_in(folder: Path) -> dict[str, bytes]:
     streams = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.sse"))}
     assert streams, f"there is no *.sse in {folder}"
@@ -162,7 +202,43 @@ async def test_peculiar_streams_come_through_in_valid_json_and_are_stored(
     }
 
 
-@pytest.mark.skipif(not RECORDED, reason="RECORDED_STREAMS names no folder with recorded streams")
+async def test_peculiar_streams_come_through_v1_streamed_and_whole(
+    serve: Serve, backend: Backend, longest_piece: Callable[[int], int]
+) -> None:
+    streams = streams_in(OWN)
+    backend.script = sends(streams, longest_piece)
+    async with serve() as client:
+        for name in streams:
+            relayed, end = await complete(client, name)
+            for data in relayed:
+                json.loads(data, parse_constant=pytest.fail)
+            assert end == ENDS.get(name, DONE), name
+            if longest_piece(2) == 2:  # a completion that is put together does not show how its stream came
+                text = "" if name in ENDS else said(TEXTS.get(name, "Hi"), name)
+                assert await complete_whole(client, name) == (text, end), name
+
+
+needs_recordings = pytest.mark.skipif(
+    not RECORDED, reason="RECORDED_STREAMS names no folder with recorded streams"
+)
+
+
+@needs_recordings
+@pytest.mark.timeout(600)
+async def test_recorded_streams_come_through_v1_byte_for_byte(
+    serve: Serve, backend: Backend, longest_piece: Callable[[int], int]
+) -> None:
+    streams = streams_in(Path(RECORDED))
+    backend.script = sends(streams, longest_piece)
+    async with serve() as client:
+        for name, stream in streams.items():
+            relayed, end = expected_of(stream)
+            assert await complete(client, name) == (relayed, end), name
+            text = said(text_of(relayed), name) if end == DONE else ""
+            assert await complete_whole(client, name) == (text, end), name
+
+
+@needs_recordings
 @pytest.mark.timeout(600)
 async def test_recorded_streams_come_through_byte_for_byte(
     serve: Serve, backend: Backend, redis: Redis, user: str, longest_piece: Callable[[int], int]
@@ -190,6 +266,11 @@ def expected_of(stream: bytes) -> tuple[list[str], str]:
         choice = (body.get("choices") or [{}])[0]
         is_finished = is_finished or choice.get("finish_reason") is not None
     return chunks, DONE if is_finished else "upstream_truncated"
+
+
+def said(text: str, name: str) -> str:
+    """Return the text as a completion has it: a refusal is no content."""
+    return "" if name == "refusal" else text
 
 
 def text_of(chunks: list[str]) -> str:

@@ -117,7 +117,7 @@ async def create_completion(
     reader = await or_disconnect(request, service.engine.start(asked), discard=Reader.close)
     if reader is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    return respond(reader, PlainFraming()) if is_streamed else await _collected(request, reader)
+    return respond(reader, PlainFraming()) if is_streamed else await _collected(request, reader, model)
 
 
 def _turn_request(
@@ -141,13 +141,13 @@ def _turn_request(
     )
 
 
-async def _collected(request: Request, reader: Reader) -> Response:
+async def _collected(request: Request, reader: Reader, model: str) -> Response:
     """Wait for the whole completion, unless the client leaves."""
     events = await or_disconnect(request, _all_events(reader))
     if events is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     return Response(
-        collect(events),
+        collect(events, turn_id=reader.stream.id, model=model),
         media_type="application/json",
         headers={**turn_headers(reader), "Cache-Control": "no-store"},
     )

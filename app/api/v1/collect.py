@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,16 +21,21 @@ _MAX_DIGITS = 20
 _Object = dict[str, Any]
 
 
-def collect(events: Sequence[bytes]) -> bytes:
+def collect(events: Sequence[bytes], *, turn_id: str, model: str) -> bytes:
     """Return the chat completion that these chunks stream, in OpenAI's shape.
 
     Fields that OpenAI does not have, such as a provider's citations, keep their last value. What was not
     streamed stays as it is.
 
+    Args:
+        events: The chunks.
+        turn_id: The turn, after which the completion is called if the chunks have no id.
+        model: The model, if the chunks do not name it.
+
     Raises:
         UpstreamError: The backend's chunks cannot be put together.
     """
-    completion: _Object = {}
+    completion: _Object = {"id": f"chatcmpl-{turn_id}", "created": int(time.time()), "model": model}
     choices: dict[int, _Object] = {}
     for data in events:
         chunk = _decode(data)
@@ -116,42 +122,25 @@ def _add_delta(message: _Object, delta: _Object) -> None:
             _add_calls(message, _objects(value))
         elif name == "function_call" and isinstance(value, dict):
             message[name] = _with_function(before, value)
-        elif name == "content" and list in (type(value), type(before)):
-            message[name] = [*_parts(before)]
-            _add_parts(message[name], _parts(value))
-        elif name in _CONCATENATED and isinstance(value, str) and isinstance(before, str | None):
-            message[name] = (before or "") + value
+        elif name in _CONCATENATED:
+            if isinstance(value, str):
+                message[name] = (before or "") + value
+            elif name == "content":
+                _add_parts(message, _objects(value))
         elif isinstance(value, list) and isinstance(before, list):
             message[name] = before + value
         else:
             message[name] = value
 
 
-def _parts(content: Any) -> list[Any]:
-    """Return content as a list of parts, as Mistral's reasoning models send it."""
-    if isinstance(content, list):
-        return content
-    return [{"type": "text", "text": content}] if content and isinstance(content, str) else []
-
-
-def _add_parts(parts: list[Any], more: list[Any]) -> None:
-    """Add parts of a text; a part goes on in the next one of its type."""
-    for part in more:
-        last = parts[-1] if parts else None
-        if not isinstance(part, dict) or not isinstance(last, dict) or part.get("type") != last.get("type"):
-            parts.append(part)
-            continue
-        kind = part.get("type")
-        field = kind if isinstance(kind, str) and isinstance(part.get(kind), str | list) else None
-        match (last.get(field), part.get(field)) if field else (None, None):
-            case str() as before, str() as text:
-                parts[-1] = {**last, field: before + text}
-            case list() as before, list() as inner:
-                joined = [*before]
-                _add_parts(joined, inner)
-                parts[-1] = {**last, field: joined}
-            case _:
-                parts.append(part)
+def _add_parts(message: _Object, parts: list[_Object]) -> None:
+    """Add parts of content, as Mistral's reasoning models send them: OpenAI's content is one text."""
+    for part in parts:
+        if isinstance(text := part.get("text"), str):
+            message["content"] = (message["content"] or "") + text
+        for thought in _objects(part.get("thinking")):
+            if isinstance(text := thought.get("text"), str):
+                message["reasoning_content"] = message.get("reasoning_content", "") + text
 
 
 def _add_calls(message: _Object, parts: list[_Object]) -> None:

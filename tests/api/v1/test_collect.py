@@ -7,8 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.api.v1.collect import collect
+from app.api.v1.collect import collect as collect_turn
 from tests.support.chunks import chunk
+
+
+def collect(events: list[bytes]) -> bytes:
+    return collect_turn(events, turn_id="t", model="m")
 
 
 def collected(*deltas: Any, **choice: Any) -> dict[str, Any]:
@@ -71,21 +75,20 @@ def test_calls_without_an_index_are_told_apart_by_their_ids() -> None:
     assert calls_of(message) == [("a", "f", "{}"), ("b", "g", "{}")]
 
 
-def test_thinking_in_parts_is_joined_as_an_answer_that_is_not_streamed_has_it() -> None:
+def test_thinking_in_parts_of_the_content_is_no_part_of_its_text() -> None:
     def thinking(text: str) -> dict[str, Any]:
         return {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]}
 
     message = collected({"content": ""}, thinking("a"), thinking("b"), {"content": "c"}, {"content": "d"})
-    assert message["content"] == [
-        {"type": "thinking", "thinking": [{"type": "text", "text": "ab"}]},
-        {"type": "text", "text": "cd"},
-    ]
+    assert (message["content"], message["reasoning_content"]) == ("cd", "ab")
 
 
 def test_text_outside_of_deltas_is_the_content() -> None:
     chunks = [{"id": "c", "choices": [{"index": 0, "text": text}]} for text in ("a", "b")]
     completion = json.loads(collect([json.dumps(each).encode() for each in chunks]))
     assert completion["choices"][0]["message"]["content"] == "ab"
+    assert (completion["id"], completion["model"]) == ("c", "m")
+    assert completion["created"] > 0
 
 
 def test_the_halves_of_a_surrogate_pair_are_joined() -> None:
