@@ -60,8 +60,12 @@ run: $(PARTS) ## Start the service on http://localhost:8000
 dev: $(VENV)/.dev ## Start the service and restart it whenever the code changes
 	@exec $(BIN)/watchfiles --filter default "$(BIN)/python -m app" app
 
+.PHONY: npm-clients
+npm-clients: $(VENV)/.node ## Bring the client packages that tests use from npm; without them those tests are skipped
+	@$(BIN)/python tools/npm_clients.py
+
 .PHONY: test
-test: $(VENV)/.dev ## Run all tests, three at a time; ARGS="-n 0 -k word" goes to pytest
+test: $(VENV)/.dev npm-clients ## Run all tests, three at a time; ARGS="-n 0 -k word" goes to pytest
 	$(PYTEST) -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: test-fast

@@ -59,7 +59,8 @@ def bring(group: str, folder: Path) -> None:
         complete.rename(folder)
 
 
-def _npm_command() -> list[str] | None:
+def npm_command() -> list[str] | None:
+    """Return the command of npm, from the PATH or from the wheel; None if neither is there."""
     if found := shutil.which("npm"):
         return [found]
     script = _wheel_folder() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -74,7 +75,7 @@ def _wheel_folder() -> Path:
 
 def _fetch(name: str, version: str, scratch: Path) -> Path:
     """Return the package's archive, as npm downloads it."""
-    npm = _npm_command()
+    npm = npm_command()
     if npm is None:
         raise PackageError(f"{name}: there is no npm on this machine")
     destination = Path(tempfile.mkdtemp(dir=scratch))
