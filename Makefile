@@ -106,7 +106,7 @@ bench: $(VENV)/.local $(LITELLM_VENV)/.installed nginx ## Measure beside nginx, 
 
 .PHONY: bench-quick
 bench-quick: $(VENV)/.local nginx ## Have a minute's look at the main numbers; writes nothing
-	$(BIN)/python -m benchmarks --quick --peers direct,nginx,service,recipe $(ARGS)
+	$(BIN)/python -m benchmarks --quick --peers direct,nginx,service,service-v1,recipe $(ARGS)
 
 .PHONY: nginx
 nginx:

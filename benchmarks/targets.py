@@ -67,6 +67,11 @@ _TARGETS = (
         "CPU a token, paced: at most 1/3 of the plain recipe", 1 / 3, _times("cpu-paced", "µs", "recipe")
     ),
     _Target("CPU a token, paced: at most 1/12 of LiteLLM", 1 / 12, _times("cpu-paced", "µs", "litellm")),
+    _Target(
+        "CPU a token through /v1, paced: at most that of /chat",
+        1,
+        lambda of: of("cpu-paced", "µs", "service-v1") / of("cpu-paced", "µs"),
+    ),
     _Target("CPU a token, in bursts: at most 1.5 x nginx", 1.5, _times("cpu-burst", "µs", "nginx")),
     _Target(
         "time to first token added, p50: at most 1/5 of LiteLLM", 1 / 5, _added_times("p50 ms", "litellm")

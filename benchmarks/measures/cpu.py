@@ -11,7 +11,7 @@ _TOKENS = 200
 _RATE = 50
 _ARRIVAL_SECONDS = 1.07
 """Not a multiple of the time between two tokens, so that the streams' tokens arrive at different times."""
-_RELAYING = ("nginx", "service", "recipe", "litellm")
+_RELAYING = ("nginx", "service", "service-v1", "recipe", "litellm")
 
 
 async def _paced(stage: Stage, peer: Peer, effort: Effort) -> Values:

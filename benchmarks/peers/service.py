@@ -4,10 +4,11 @@ import itertools
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from benchmarks.answers import MODEL
 from benchmarks.load import Address
-from benchmarks.peers.peer import Peer, Server, post
+from benchmarks.peers.peer import Peer, Server, completion_request, post
 from benchmarks.process import environment, free_port, running, until_it_listens
 from benchmarks.question import Question
 from benchmarks.stage import Stage
@@ -37,6 +38,12 @@ def follow(turn_id: str, last_event: int) -> bytes:
 
 
 @asynccontextmanager
+async def _start_for_openai_clients(stage: Stage) -> AsyncIterator[Server]:
+    async with start_service(stage) as server:
+        yield replace(server, request=completion_request)
+
+
+@asynccontextmanager
 async def start_service(stage: Stage) -> AsyncIterator[Server]:
     """Start one process of the service; several share the store."""
     address = Address(free_port())
@@ -61,3 +68,4 @@ async def start_service(stage: Stage) -> AsyncIterator[Server]:
 
 
 SERVICE = Peer("service", "this service", start_service)
+SERVICE_V1 = Peer("service-v1", "this service, /v1", _start_for_openai_clients)
