@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -186,6 +186,12 @@ class HistoryRepository:
     async def conversation_ids(self, user_id: str, *, limit: int) -> list[str]:
         """Read the ids of some of the user's conversations."""
         return await self._index.ids(user_id, limit=limit)
+
+    async def running_turns(self, user_id: str) -> list[str]:
+        """Read the ids of the user's running turns, also those that belong to no conversation."""
+        async with translated_redis_errors():
+            turn_ids: Any = await self._redis.zrange(keys.active_turns(user_id), 0, -1)
+        return [turn_id.decode() for turn_id in turn_ids]
 
     async def erasable_turns(self, user_id: str, conversation_id: str) -> ErasableTurns:
         """Read the turns of the next slice to erase, the newest messages first."""

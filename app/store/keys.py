@@ -29,7 +29,10 @@ def running(user_id: str, conversation_id: str) -> str:
 
 
 def recent_turns(user_id: str, conversation_id: str) -> str:
-    """Name the ZSET of the conversation's turns whose journals may still exist, including trimmed turns."""
+    """Name the ZSET of the conversation's turns whose journals may still exist, including trimmed turns.
+
+    The conversation "" stands for turns that belong to none.
+    """
     return f"{_user(user_id)}:turns:{_quoted(conversation_id)}"
 
 

@@ -222,7 +222,7 @@ class TurnLeases:
                     keys.closed(record.user_id, record.turn_id),
                     keys.messages(record.user_id, record.conversation_id),
                     keys.conversations(record.user_id),
-                    keys.recent_turns(record.user_id, record.conversation_id),
+                    keys.recent_turns(record.user_id, record.history_id),
                     keys.active_turns(record.user_id),
                     keys.sizes(record.user_id),
                     keys.titles(record.user_id),

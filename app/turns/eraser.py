@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from app.errors import ConversationDeleted
-from app.models import TurnEnd
+from app.models import TurnEnd, place_without_conversation
 from app.store.faults import request_deadline
 from app.store.history import ErasableTurns, HistoryRepository
 from app.store.journal import TurnJournal
@@ -57,7 +57,16 @@ class ConversationEraser:
                 first = failures.exceptions[0]
                 raise first from first.__cause__
             erased += len(conversation_ids)
+        await self._erase_turns_without_conversation(user_id)
         _log.info("user erased", conversations=erased)
+
+    async def _erase_turns_without_conversation(self, user_id: str) -> None:
+        """Erase the running turns first: one that ends meanwhile is among the ended ones."""
+        async with request_deadline():
+            running_ids = await self._history.running_turns(user_id)
+        for turn_id in running_ids:
+            await self._erase(user_id, place_without_conversation(turn_id))
+        await self._erase(user_id, "")
 
     async def _erase(self, user_id: str, conversation_id: str) -> None:
         is_done = False

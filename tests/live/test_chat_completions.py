@@ -289,7 +289,7 @@ async def test_no_history_keeps_a_completion_and_nothing_stays_behind(serve: Ser
         assert (await client.post("/v1/chat/completions", json=body)).status_code == 200
         assert (await client.get(f"/users/{user}/conversations")).json()["conversations"] == []
     left = {key.decode().split(":", 2)[2] for key in await redis.keys(f"chat:{{{user}}}:*")}
-    assert {name.split(":")[0] for name in left} <= {"closed", "started-turns"}
+    assert {name.split(":")[0] for name in left} <= {"closed", "started-turns", "turns"}
 
 
 async def test_an_idempotency_key_of_one_credential_finds_no_turn_of_another(
@@ -327,6 +327,24 @@ async def test_a_credential_that_many_share_is_not_one_user(serve: Serve, backen
         user = uuid.uuid4().hex
         assert [(await begin(user=user)).status_code for _ in range(2)] == [200, 503]
         script.go_on.set()
+
+
+async def test_what_is_erased_of_a_user_are_completions_too(serve: Serve, backend: Backend) -> None:
+    user = uuid.uuid4().hex
+    body = {"model": "test-model", "messages": HI, "user": user, "stream": True}
+    async with serve() as one, serve() as other:
+        ended = await one.post("/v1/chat/completions", json=body)
+        backend.script = PausedScript(event(chunk("a secret")))
+        headers = {"Idempotency-Key": "a-key"}
+        async with one.stream("POST", "/v1/chat/completions", json=body, headers=headers) as running:
+            assert (await other.delete(f"/users/{user}")).status_code == 204
+            async with asyncio.timeout(3):
+                await backend.completions[1].hung_up.wait()
+            assert b'"code":"conversation_deleted"' in await running.aread()
+        for response in (ended, running):
+            assert (await other.get(f"/chat/{response.headers['x-turn-id']}")).status_code == 404
+        again = await other.post("/v1/chat/completions", json=body, headers=headers)
+        assert again.status_code == 404
 
 
 async def test_a_name_that_cannot_be_a_user_is_refused(serve: Serve) -> None:

@@ -31,12 +31,20 @@ if must_have_lapsed then
   end
 end
 
+-- The mark `closed` outlives the turn's journal.
+local function note_recent()
+  redis.call('ZADD', recent_key, now, turn_id)
+  redis.call('ZREMRANGEBYSCORE', recent_key, '-inf', now - closed_seconds * 1000)
+  redis.call('EXPIRE', recent_key, closed_seconds)
+end
+
 if conversation == '' then
   redis.call('SET', closed_key, turn_end, 'EX', closed_seconds)
   if running_id == turn_id then
     redis.call('DEL', running_key)
   end
   redis.call('ZREM', active_key, turn_id)
+  note_recent()
   return {'closed'}
 end
 
@@ -63,10 +71,7 @@ end
 redis.call('ZREM', active_key, turn_id)
 local index_left = redis.call('TTL', conversations_key)
 redis.call('ZADD', conversations_key, now, conversation)
--- The mark `closed` outlives the turn's journal.
-redis.call('ZADD', recent_key, now, turn_id)
-redis.call('ZREMRANGEBYSCORE', recent_key, '-inf', now - closed_seconds * 1000)
-redis.call('EXPIRE', recent_key, closed_seconds)
+note_recent()
 
 local length = redis.call('LLEN', messages_key)
 if bytes then
