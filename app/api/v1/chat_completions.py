@@ -42,6 +42,11 @@ _BODY = {
                     "model": {"type": "string", "minLength": 1},
                     "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
                     "stream": {"type": ["boolean", "null"]},
+                    "stream_options": {
+                        "type": ["object", "null"],
+                        "properties": {"include_usage": {"type": ["boolean", "null"]}},
+                    },
+                    **{cap: {"type": ["integer", "null"], "minimum": 1} for cap in CAPS},
                 },
             }
         }
