@@ -110,7 +110,8 @@ class Admission:
     async def _try(
         self, record: TurnRecord, request: TurnRequest, refusal: ServiceError | None
     ) -> AdmissionResult:
-        fingerprint = request.fingerprint()
+        # Without a key nothing compares it, and a body may be large.
+        fingerprint = request.fingerprint() if request.idempotency_key else ""
         if refusal is not None:
             found = await self._leases.find_request(record, fingerprint=fingerprint)
             if found is None:

@@ -11,9 +11,10 @@ import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI
+from pydantic import BaseModel
 
 from tests.live.conftest import Serve
-from tests.support.backend import Backend, Exchange
+from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import DONE, answer, chunk, event
 from tests.support.turns import PausedScript
 
@@ -42,6 +43,23 @@ async def test_the_official_package_lists_models_and_chats(serve: Serve, backend
         parts = [part async for part in stream]
         assert "".join(part.choices[0].delta.content or "" for part in parts) == "Hello, world"
         assert backend.completions[-1].body["stream_options"] == {"include_usage": True}
+
+
+async def test_the_packages_helpers_for_streams_and_types_work(serve: Serve, backend: Backend) -> None:
+    class Place(BaseModel):
+        city: str
+
+    backend.script = says('{"city"', ':"Rome"}')
+    async with serve() as client, sdk(client) as ask:
+        async with ask.chat.completions.stream(
+            model="test-model", messages=HI, response_format=Place
+        ) as stream:
+            kinds = [each.type async for each in stream]
+            streamed = await stream.get_final_completion()
+        whole = await ask.chat.completions.parse(model="test-model", messages=HI, response_format=Place)
+    assert kinds[-1] == "content.done"
+    assert streamed.choices[0].message.parsed == whole.choices[0].message.parsed == Place(city="Rome")
+    assert backend.completions[-1].body["response_format"]["json_schema"]["name"] == "Place"
 
 
 async def test_errors_are_the_exceptions_that_the_package_has_for_them(
