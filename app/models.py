@@ -67,6 +67,8 @@ class TurnEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     status: TurnStatus
     code: str | None = None
     message: str | None = None
+    ended_at: int | None = None
+    """When a response was complete, in seconds since the epoch."""
 
     @classmethod
     def from_error(cls, error: ServiceError, status: TurnStatus = "error") -> "TurnEnd":

@@ -25,26 +25,36 @@ FILTERED = frozenset(
 )
 """A filter has cut the answer. It is whole: nothing more will come."""
 
-_FINISHES = FILTERED | {
-    "stop",  # OpenAI and all that follow it; Gemini in capitals
-    "length",
-    "tool_calls",
-    "function_call",  # OpenAI, before tool_calls
-    "eos",  # Together
-    "eos_token",  # Hugging Face, IBM
-    "stop_sequence",  # Hugging Face, Anthropic, Cohere
-    "model_length",  # Mistral
-    "repetition",  # vLLM: it detects an answer that repeats itself
-    "model_context_window_exceeded",  # Z.ai, Anthropic
-    "end_turn",  # xAI, Anthropic, Bedrock
-    "max_tokens",  # Anthropic, Bedrock, Cohere, Gemini, IBM
-    "token_limit",  # IBM
-    "tool_use",  # Anthropic, Bedrock
-    "tool_call",  # Cohere
-    "pause_turn",  # Anthropic
-    "complete",  # Cohere
-    "normal",  # Baidu
-}
+CUT_SHORT = frozenset(
+    {
+        "length",  # OpenAI
+        "model_length",  # Mistral
+        "model_context_window_exceeded",  # Z.ai, Anthropic
+        "max_tokens",  # Anthropic, Bedrock, Cohere, Gemini, IBM
+        "token_limit",  # IBM
+    }
+)
+"""The answer has as many tokens as it may have, or as the model's window holds."""
+
+_FINISHES = (
+    FILTERED
+    | CUT_SHORT
+    | {
+        "stop",  # OpenAI and all that follow it; Gemini in capitals
+        "tool_calls",
+        "function_call",  # OpenAI, before tool_calls
+        "eos",  # Together
+        "eos_token",  # Hugging Face, IBM
+        "stop_sequence",  # Hugging Face, Anthropic, Cohere
+        "repetition",  # vLLM: it detects an answer that repeats itself
+        "end_turn",  # xAI, Anthropic, Bedrock
+        "tool_use",  # Anthropic, Bedrock
+        "tool_call",  # Cohere
+        "pause_turn",  # Anthropic
+        "complete",  # Cohere
+        "normal",  # Baidu
+    }
+)
 _FAILURES = frozenset(
     {
         "error",  # Mistral, OpenRouter, Cohere, IBM, vLLM
@@ -87,6 +97,16 @@ def is_finish(reason: str) -> bool:
 def is_failure(reason: str) -> bool:
     """Tell whether the backend says with this reason that it has failed."""
     return _name(reason) in _FAILURES
+
+
+def is_cut_short(reason: str) -> bool:
+    """Tell whether the answer ended because it may not be longer."""
+    return _name(reason) in CUT_SHORT
+
+
+def is_filtered(reason: str) -> bool:
+    """Tell whether a filter has cut the answer."""
+    return _name(reason) in FILTERED
 
 
 def printable(reason: str) -> str:

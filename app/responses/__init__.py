@@ -1,0 +1,1 @@
+"""Responses in OpenAI's shape, as a pure projection of what turns store: no clock, no randomness, no I/O."""
