@@ -14,6 +14,11 @@ def rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def now_unix() -> int:
+    """Return the wall-clock time in seconds since the epoch."""
+    return int(datetime.now(UTC).timestamp())
+
+
 def now_rfc3339() -> str:
     """Return the wall-clock time as RFC 3339, to the millisecond."""
     return rfc3339(datetime.now(UTC))

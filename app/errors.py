@@ -14,6 +14,7 @@ ServiceError
 │   ├── NotFound
 │   ├── TurnNotFound
 │   ├── ConversationNotFound
+│   ├── ResponseNotFound, PreviousResponseNotFound, ItemNotFound, UnsupportedValue: app.responses.errors
 │   ├── TurnExpired
 │   ├── ConversationBusy
 │   ├── IdempotencyKeyReused

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -93,6 +94,33 @@ def place_without_conversation(turn_id: str) -> str:
     return _NO_CONVERSATION + turn_id
 
 
+class ResponseRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a response, validated, with defaults filled in. It is stored with the response."""
+
+    echo: dict[str, Any]
+    """The fields of the response that repeat the request."""
+    input: list[dict[str, Any]]
+    """The items of the input, without ids."""
+    has_logprobs: bool = False
+    """Whether the client asked for the tokens' probabilities."""
+
+    @property
+    def is_background(self) -> bool:
+        """Whether the response runs to its end without a reader."""
+        return bool(self.echo["background"])
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the response can be retrieved by its id."""
+        return bool(self.echo["store"])
+
+    @property
+    def previous_response_id(self) -> str | None:
+        """The response that this one follows."""
+        previous: str | None = self.echo["previous_response_id"]
+        return previous
+
+
 class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What identifies a turn: its user, its conversation, the question and when it was asked."""
 
@@ -106,6 +134,13 @@ class TurnRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the Idempotency-Key that started the turn; empty if there was none."""
     scope: str = ""
     """Which callers reach the turn by its id; empty: each that may speak for the user."""
+    response: ResponseRequest | None = None
+    """What `/v1/responses` was asked for; None: the turn is not of a response."""
+
+    @property
+    def created_ms(self) -> int:
+        """When the turn was created, in milliseconds since the epoch."""
+        return int(datetime.fromisoformat(self.created_at).timestamp() * 1000)
 
     @property
     def history_id(self) -> str:
@@ -144,6 +179,10 @@ class TurnRequest:
         grace_seconds: How long the turn goes on without a reader; None: as `RESUME_GRACE_SECONDS` says.
         scope: Which callers reach the turn by its id; empty: each that may speak for the user.
         is_limited: Whether the limits of a user count the turn: a credential that many share is not one user.
+        waits_for_status: Whether the request is answered with the backend's first event or refusal; otherwise
+            it is answered at once.
+        response: What `/v1/responses` was asked for; None: the turn is not of a response. Two requests are
+            the same if this is, however the completion has grown meanwhile.
     """
 
     user_id: str
@@ -158,6 +197,8 @@ class TurnRequest:
     grace_seconds: float | None = None
     scope: str = ""
     is_limited: bool = True
+    waits_for_status: bool = True
+    response: ResponseRequest | None = None
 
     @property
     def affinity(self) -> str:
@@ -179,7 +220,9 @@ class TurnRequest:
             "sampling": self.sampling,
             "user_id": self.user_id,
         }
-        if self.completion is not None:
+        if self.response is not None:
+            asked["response"] = self.response
+        elif self.completion is not None:
             asked["completion"] = self.completion
         return sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()
 

@@ -28,6 +28,7 @@ from app.store.lease_index import LeaseIndex
 from app.store.lease_results import UserLimits
 from app.store.leases import TurnLeases
 from app.store.owner_mailbox import OwnerMailbox
+from app.store.responses import ResponseRepository
 from app.store.titles import TitleRepository
 from app.turns.admission import Admission
 from app.turns.background import running
@@ -40,6 +41,7 @@ from app.turns.lease_renewal import LeaseRenewer
 from app.turns.local_turns import LocalTurns
 from app.turns.reader_slots import ReaderSlots
 from app.turns.remote_turns import RemoteTurns
+from app.turns.response_keeper import ResponseKeeper
 from app.turns.settlement import Settlement
 from app.turns.sweeper import TurnSweeper
 
@@ -54,6 +56,7 @@ class Service:
         directory: Follows and stops turns, on whichever process they run.
         eraser: Erases conversations and users.
         history: Reads conversations.
+        responses: Reads and removes responses.
         titles: Reads and sets the titles of conversations.
         authenticator: Finds a request's caller.
         prober: Probes the backend and Redis.
@@ -66,6 +69,7 @@ class Service:
     directory: TurnDirectory
     eraser: ConversationEraser
     history: HistoryRepository
+    responses: ResponseRepository
     titles: TitleRepository
     authenticator: Authenticator
     prober: Prober
@@ -203,7 +207,17 @@ async def _open_turns(
     turns = LocalTurns()
     writer = JournalWriter(journal)
     remote = RemoteTurns(journal, owners)
-    settlement = Settlement(leases=leases, journal=journal, writer=writer, index=index, metrics=metrics)
+    responses = ResponseRepository(
+        store, ttl_seconds=settings.history_ttl_seconds, unstored_seconds=settings.resume_ttl_seconds
+    )
+    settlement = Settlement(
+        leases=leases,
+        journal=journal,
+        writer=writer,
+        index=index,
+        responses=ResponseKeeper(responses),
+        metrics=metrics,
+    )
     sweeper = TurnSweeper(turns, index=index, settlement=settlement, lease_seconds=lease_seconds)
     renewer = LeaseRenewer(
         turns,
@@ -222,6 +236,7 @@ async def _open_turns(
         directory=directory,
         history=history,
         journal=journal,
+        responses=responses,
         prompts_for=partial(
             prompts_for,
             builder=PromptBuilder(
@@ -259,8 +274,11 @@ async def _open_turns(
             settings=settings,
             engine=engine,
             directory=directory,
-            eraser=ConversationEraser(turns, history=history, journal=journal, index=index),
+            eraser=ConversationEraser(
+                turns, history=history, journal=journal, responses=responses, index=index
+            ),
             history=history,
+            responses=responses,
             titles=TitleRepository(store, history_ttl_seconds=settings.history_ttl_seconds),
             authenticator=authenticator,
             prober=Prober({"llm": _probe_of(backends, settings.llm_model), "redis": history.probe}),

@@ -15,6 +15,12 @@ from starlette.types import Scope
 from app import errors
 from app.api.schemas import ErrorBody
 from app.errors import Quota, ServiceError
+from app.responses.errors import (
+    ItemNotFound,
+    PreviousResponseNotFound,
+    ResponseNotFound,
+    UnsupportedValue,
+)
 from app.service import Service
 
 STATUS: Mapping[type[ServiceError], int] = {
@@ -23,11 +29,15 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.ContextLengthExceeded: 400,
     errors.UpstreamRejected: 400,
     errors.InvalidLastEventId: 400,
+    PreviousResponseNotFound: 400,
+    UnsupportedValue: 400,
     errors.InvalidApiKey: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.ModelNotFound: 404,
     errors.TurnNotFound: 404,
+    ResponseNotFound: 404,
+    ItemNotFound: 404,
     errors.ConversationNotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.RequestTimeout: 408,

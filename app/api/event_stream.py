@@ -84,6 +84,8 @@ class TurnResponse(Response):
     async def _write_turn(self, connection: ClientConnection) -> None:
         reader = self._reader
         unsent: list[bytes] = []
+        if opening := self._framing.opening():
+            await connection.write(opening)
 
         def write_at_once() -> bool:
             """Write new events in the call that publishes them: no task wakes for a token."""
@@ -94,9 +96,12 @@ class TurnResponse(Response):
 
         while reader.is_open:
             if unsent or reader.is_behind:
-                for frames in [*unsent, *self._take_frames()]:
-                    await connection.write(frames)
+                due = [*unsent, *self._take_frames()]
                 unsent.clear()
+                for frames in due:
+                    await connection.write(frames)
+                if not due:  # the client has these events already, and other tasks get their turn
+                    await asyncio.sleep(0)
             elif reader.stream.end is not None:
                 data = _terminal_data(reader.stream.end, reader.stream.id, self._request_id)
                 await connection.write(self._framing.terminal(data), is_last=True)
@@ -130,8 +135,11 @@ def _frames(events: list[bytes], first: int, framing: Framing) -> Iterator[bytes
     frames: list[bytes] = []
     size = 0
     for number, data in enumerate(events, first):
-        frames.append(framing.event(number, data))
-        size += len(data)
+        frame = framing.event(number, data)
+        if not frame:
+            continue
+        frames.append(frame)
+        size += len(frame)
         if size > _WRITE_BYTES:
             yield b"".join(frames)
             frames, size = [], 0

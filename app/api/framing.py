@@ -1,4 +1,4 @@
-"""How the events of a turn are written: with ids for `/chat`, without for `/v1`."""
+"""How the events of a turn are written: with ids for `/chat`, without for `/v1`, or projected to others."""
 
 from typing import Protocol
 
@@ -6,8 +6,11 @@ from typing import Protocol
 class Framing(Protocol):
     """How a turn's events are written for one kind of client."""
 
+    def opening(self) -> bytes:
+        """Encode what is written before the first event; empty: nothing."""
+
     def event(self, number: int, data: bytes) -> bytes:
-        """Encode one event; numbers count from 1."""
+        """Encode one event; numbers count from 1. Empty: this client gets nothing for it."""
 
     def terminal(self, data: bytes) -> bytes:
         """Encode the terminal event."""
@@ -18,6 +21,10 @@ class NumberedFraming:
 
     def __init__(self, turn_id: str) -> None:
         self._turn_id = turn_id.encode()
+
+    def opening(self) -> bytes:
+        """Write nothing."""
+        return b""
 
     def event(self, number: int, data: bytes) -> bytes:
         """Encode one event."""
@@ -33,6 +40,10 @@ class PlainFraming:
 
     An answer that is not complete ends with an error, and without `[DONE]`.
     """
+
+    def opening(self) -> bytes:
+        """Write nothing."""
+        return b""
 
     def event(self, number: int, data: bytes) -> bytes:  # noqa: ARG002 - the protocol's
         """Encode one event."""

@@ -4,36 +4,10 @@ from typing import Any
 
 import msgspec
 
+from app.models import ResponseRequest, TurnRecord
 from app.responses.ids import input_item_id
 
 Item = dict[str, Any]
-
-
-class ResponseRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for a response, validated, with defaults filled in. It is stored with the response."""
-
-    echo: dict[str, Any]
-    """The fields of the response that repeat the request."""
-    input: list[Item]
-    """The items of the input, without ids."""
-    has_logprobs: bool = False
-    """Whether the client asked for the tokens' probabilities."""
-
-    @property
-    def is_background(self) -> bool:
-        """Whether the response runs to its end without a reader."""
-        return bool(self.echo["background"])
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether the response can be retrieved by its id."""
-        return bool(self.echo["store"])
-
-    @property
-    def previous_response_id(self) -> str | None:
-        """The response that this one follows."""
-        previous: str | None = self.echo["previous_response_id"]
-        return previous
 
 
 class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,5 +26,10 @@ class ResponseRecord(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-encode_request = msgspec.json.Encoder().encode
-decode_request = msgspec.json.Decoder(ResponseRequest).decode
+def response_of(record: TurnRecord) -> ResponseRecord | None:
+    """Return what a response adds to the record of a turn, or None if the turn is of another kind."""
+    if record.response is None:
+        return None
+    return ResponseRecord(
+        turn_id=record.turn_id, created_at=record.created_ms // 1000, request=record.response
+    )

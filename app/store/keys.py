@@ -71,6 +71,11 @@ def started_turns(user_id: str) -> str:
     return f"{_user(user_id)}:started-turns"
 
 
+def responses(user_id: str) -> str:
+    """Name the ZSET of the user's turns of responses, by the time of their start."""
+    return f"{_user(user_id)}:responses"
+
+
 def record(turn_id: str) -> str:
     """Name the HASH that says whose turn it is and, once it has ended, its status."""
     return f"{_shard(shard_of(turn_id))}:record:{turn_id}"
@@ -79,6 +84,11 @@ def record(turn_id: str) -> str:
 def events(turn_id: str) -> str:
     """Name the STREAM of the turn's events, its journal."""
     return f"{_shard(shard_of(turn_id))}:events:{turn_id}"
+
+
+def response(turn_id: str) -> str:
+    """Name the HASH of what a response adds to its turn: the request and, at the end, the response."""
+    return f"{_shard(shard_of(turn_id))}:response:{turn_id}"
 
 
 def running_turns(shard: str) -> str:

@@ -25,6 +25,7 @@ from app.store.faults import request_deadline
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.recent_turns import RecentTurns
+from app.store.responses import ResponseRepository
 from app.turns.admission import Admission
 from app.turns.directory import TurnDirectory
 from app.turns.generation import LAST_STORE_SECONDS, Generation
@@ -45,6 +46,7 @@ class TurnEngine:
         directory: TurnDirectory,
         history: HistoryRepository,
         journal: TurnJournal,
+        responses: ResponseRepository,
         prompts_for: Callable[[TurnRequest, RecentTurns], PromptSource],
         new_generation: Callable[[TurnRecord, TurnRequest, PromptSource], Generation],
         max_active_turns: int,
@@ -58,6 +60,7 @@ class TurnEngine:
             directory: Where turns are followed, wherever they run.
             history: Where conversations are read.
             journal: Where turns' events are stored.
+            responses: Where the requests of responses are stored.
             prompts_for: Chooses where a turn's prompt comes from.
             new_generation: Makes the generation of a turn.
             max_active_turns: How many turns this process runs at once.
@@ -68,6 +71,7 @@ class TurnEngine:
         self._directory = directory
         self._history = history
         self._journal = journal
+        self._responses = responses
         self._prompts_for = prompts_for
         self._new_generation = new_generation
         self._max_active_turns = max_active_turns
@@ -76,8 +80,12 @@ class TurnEngine:
         self.is_draining = False
         self._grace_period_ended = asyncio.Event()
 
-    async def start(self, request: TurnRequest) -> Reader:
+    async def start(self, request: TurnRequest, prompts: PromptSource | None = None) -> Reader:
         """Start a turn, or attach to the one that this request has started before. Its status is committed.
+
+        Args:
+            request: What is asked.
+            prompts: Makes the turn's prompt; None: the request alone tells how.
 
         Raises:
             ServiceError: The turn could not be started, and has left nothing behind.
@@ -92,6 +100,7 @@ class TurnEngine:
             created_at=now_rfc3339(),
             request=_digest(request),
             scope=request.scope,
+            response=request.response,
         )
         refusal = self._refusal()
         self._starting += 1
@@ -99,7 +108,9 @@ class TurnEngine:
             async with request_deadline() as until:
                 admitted = await self._admission.admit(record, request, refusal=refusal)
                 if admitted.outcome == "started":
-                    generation = await self._prepare(record, request, admitted.lease_until_ms, until)
+                    generation = await self._prepare(
+                        record, request, prompts, lease_until_ms=admitted.lease_until_ms, until=until
+                    )
         except (RequestError, RateLimitError, Draining, Overloaded):
             raise  # nothing was begun
         except BaseException:
@@ -115,14 +126,16 @@ class TurnEngine:
                 if await self._admission.has_started(record, request, admitted.turn_id):
                     raise
             # The turn to attach to was rolled back meanwhile, as if it had never been.
-            return await self.start(request)
+            return await self.start(request, prompts)
         if self.is_draining:  # the drain has begun meanwhile
             self._admission.roll_back(record)
             raise Draining
         reader = generation.stream.open_reader()
         reader.quota = admitted.quota
+        reader.record = record
         self._turns.run(generation)
-        return await self._with_status(generation, reader)
+        wait_seconds = self._status_wait_seconds if request.waits_for_status else 0
+        return await self._with_status(generation, reader, wait_seconds)
 
     async def drain(self, grace_seconds: float) -> None:
         """Refuse new turns and let running ones end. After the grace, interrupt and store the rest."""
@@ -151,7 +164,13 @@ class TurnEngine:
         return None
 
     async def _prepare(
-        self, record: TurnRecord, request: TurnRequest, lease_until_ms: int, until: float
+        self,
+        record: TurnRecord,
+        request: TurnRequest,
+        prompts: PromptSource | None,
+        *,
+        lease_until_ms: int,
+        until: float,
     ) -> Generation:
         history = self._history.recent_turns(record.user_id, record.conversation_id, until=until)
         try:
@@ -160,14 +179,16 @@ class TurnEngine:
                 if record.history_id and request.completion is None:
                     group.create_task(history.read_first())
                 group.create_task(self._journal.create(record, lease_until_ms=lease_until_ms))
+                if record.response is not None:
+                    group.create_task(self._responses.create(record))
         except ExceptionGroup as failures:
             first = failures.exceptions[0]
             raise first from first.__cause__
-        return self._new_generation(record, request, self._prompts_for(request, history))
+        return self._new_generation(record, request, prompts or self._prompts_for(request, history))
 
-    async def _with_status(self, generation: Generation, reader: Reader) -> Reader:
+    async def _with_status(self, generation: Generation, reader: Reader, wait_seconds: float) -> Reader:
         try:
-            await generation.wait_for_status(self._status_wait_seconds)
+            await generation.wait_for_status(wait_seconds)
         except BaseException:
             reader.close()
             raise
@@ -176,7 +197,9 @@ class TurnEngine:
     async def _attach(self, turn_id: str) -> Reader:
         """Give a repeated request what its first one gets."""
         if (generation := self._turns.get(turn_id)) is not None:
-            return await self._with_status(generation, generation.stream.open_reader())
+            reader = generation.stream.open_reader()
+            reader.record = generation.record
+            return await self._with_status(generation, reader, self._status_wait_seconds)
         reader = await self._directory.follow(turn_id)
         stream = reader.stream
         with anyio.move_on_after(self._status_wait_seconds):

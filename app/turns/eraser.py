@@ -1,6 +1,8 @@
-"""Erases what is kept of conversations, their running turns too."""
+"""Erases what is kept of conversations and responses, their running turns too."""
 
 import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 import structlog
 
@@ -10,10 +12,11 @@ from app.store.faults import request_deadline
 from app.store.history import ErasableTurns, HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
+from app.store.responses import ResponseRepository
 from app.turns.local_turns import LocalTurns
 
 _AT_ONCE = 8
-"""How many conversations of a user are erased side by side."""
+"""How many conversations or responses of a user are erased side by side."""
 _DELETED = TurnEnd.from_error(ConversationDeleted(), "interrupted")
 
 _log = structlog.get_logger()
@@ -33,11 +36,13 @@ class ConversationEraser:
         *,
         history: HistoryRepository,
         journal: TurnJournal,
+        responses: ResponseRepository,
         index: LeaseIndex,
     ) -> None:
         self._turns = turns
         self._history = history
         self._journal = journal
+        self._responses = responses
         self._index = index
 
     async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
@@ -49,16 +54,22 @@ class ConversationEraser:
         """Erase all text that is kept about a user."""
         erased = 0
         while conversation_ids := await self._history.conversation_ids(user_id, limit=_AT_ONCE):
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for conversation_id in conversation_ids:
-                        group.create_task(self._erase(user_id, conversation_id))
-            except ExceptionGroup as failures:
-                first = failures.exceptions[0]
-                raise first from first.__cause__
+            await _all(self._erase(user_id, conversation_id) for conversation_id in conversation_ids)
             erased += len(conversation_ids)
         await self._erase_turns_without_conversation(user_id)
+        while turn_ids := await self._responses.turn_ids(user_id, limit=_AT_ONCE):
+            await _all(self.delete_response(user_id, turn_id) for turn_id in turn_ids)
         _log.info("user erased", conversations=erased)
+
+    async def delete_response(self, user_id: str, turn_id: str) -> None:
+        """Erase a response, its running turn and its journal. What it has added to a conversation stays.
+
+        The index names it until the last step, so that an erasure that fails half-way is resumed.
+        """
+        await self._erase(user_id, place_without_conversation(turn_id))
+        async with request_deadline():
+            await self._journal.erase([turn_id], _DELETED)
+            await self._responses.discard(user_id, [turn_id])
 
     async def _erase_turns_without_conversation(self, user_id: str) -> None:
         """Erase the running turns first: one that ends meanwhile is among the ended ones."""
@@ -95,3 +106,18 @@ class ConversationEraser:
         if turns.ended_ids or turns.length:
             await self._history.drop(user_id, conversation_id, turns)
         return is_last and await self._history.delete(user_id, conversation_id, turns.running_id, _DELETED)
+
+
+async def _all(erasures: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run erasures side by side.
+
+    Raises:
+        HistoryUnavailable: One of them failed.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for erasure in erasures:
+                group.create_task(erasure)
+    except ExceptionGroup as failures:
+        first = failures.exceptions[0]
+        raise first from first.__cause__

@@ -12,16 +12,18 @@ from app.store.lease_results import CloseResult
 from app.store.leases import TurnLeases
 from app.turns.answer_builder import AnswerBuilder
 from app.turns.journal_writer import JournalWriter
+from app.turns.response_keeper import ResponseKeeper
 from app.turns.stream import TurnStream
 
 _log = structlog.get_logger()
 
 
 class Settlement:
-    """Ends turns in two steps, each of which may be repeated without harm.
+    """Ends turns in steps, each of which may be repeated without harm.
 
     1. The user's script appends both messages and frees the conversation, if the turn is not closed yet.
-    2. The journal gets its terminal entry, after which Redis accepts no event.
+    2. The response, if the turn is one of a response, is stored as it has ended.
+    3. The journal gets its terminal entry, after which Redis accepts no event.
 
     The order matters: a reader must not see the end of a turn that is not stored.
     Every method raises HistoryUnavailable if Redis does not do its part in time.
@@ -34,12 +36,14 @@ class Settlement:
         journal: TurnJournal,
         writer: JournalWriter,
         index: LeaseIndex,
+        responses: ResponseKeeper,
         metrics: Metrics,
     ) -> None:
         self._leases = leases
         self._journal = journal
         self._writer = writer
         self._index = index
+        self._responses = responses
         self._metrics = metrics
 
     async def settle(
@@ -54,6 +58,8 @@ class Settlement:
         await self._writer.flush(stream)
         closed = await self._store(record, answer, end)
         end = closed.end or LOST
+        if record.response is not None:
+            await self._responses.keep(record, stream.events.all_after(0), end)
         last = len(stream.events)
         # Redis may have lost events since they were written, as in a failover.
         while (written := await self._journal.close(record.turn_id, end, last=last)) < last:
@@ -70,6 +76,7 @@ class Settlement:
         outcome = await self._leases.abandon(record, only_if_lapsed=only_if_lapsed)
         if outcome == "alive":
             return
+        await self._responses.discard(record)
         if outcome == "read":
             await self._journal.refuse(record.turn_id, end)
         else:
@@ -77,6 +84,7 @@ class Settlement:
 
     async def settle_lapsed(self, record: TurnRecord) -> None:
         """Store the turn of a dead owner, with what it had journalled. A turn whose lease is valid stays."""
+        record = await self._responses.with_response(record)
         journalled = await self._journal.read(record.turn_id)
         if journalled is None or not journalled.is_committed:
             # The status was never committed, so nothing of the turn may stay.
@@ -94,6 +102,7 @@ class Settlement:
         closed = await self._store(record, message, LOST, only_if_lapsed=True)
         if closed.end is None:
             return
+        await self._responses.keep(record, journalled.events, closed.end)
         await self._journal.close(record.turn_id, closed.end)
         if closed.outcome == "closed":  # by this process
             self._metrics.turns.labels(closed.end.status, closed.end.code or "").inc()
@@ -109,9 +118,11 @@ class Settlement:
         if record is not None and record.turn_id == turn_id:
             await self.settle_lapsed(record)
             return
-        # The conversation is free, so step 1 is done: the owner died before step 2.
-        end = await self._leases.end_of(journalled.user_id, turn_id)
-        await self._journal.close(turn_id, end or LOST)
+        # The conversation is free, so step 1 is done: the owner died before the last step.
+        end = await self._leases.end_of(journalled.user_id, turn_id) or LOST
+        if (written := await self._journal.read(turn_id)) is not None:
+            await self._responses.keep_by_id(turn_id, written.events, end)
+        await self._journal.close(turn_id, end)
 
     async def _store(
         self, record: TurnRecord, answer: AssistantMessage, end: TurnEnd, *, only_if_lapsed: bool = False

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from app.errors import InvalidLastEventId, Quota
-from app.models import TurnEnd
+from app.models import TurnEnd, TurnRecord
 from app.turns.event_log import EventLog
 
 
@@ -122,6 +122,8 @@ class Reader:
     Attributes:
         position: The number of the last event that the reader has taken.
         quota: What the user may still start; set only for the reader that started the turn.
+        record: The turn's record; set only for readers of a request that
+            started the turn, or that attached to it on its owner.
     """
 
     def __init__(self, stream: TurnStream, after: int) -> None:
@@ -129,6 +131,7 @@ class Reader:
         self.position = after
         self.is_open = True
         self.quota: Quota | None = None
+        self.record: TurnRecord | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._take_at_once: Callable[[], bool] = lambda: False
 

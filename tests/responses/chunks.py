@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from app.responses.record import ResponseRecord, ResponseRequest
+from app.models import ResponseRequest
+from app.responses.record import ResponseRecord
 
 TURN = "0123456789abcdef" * 2
 ECHO: dict[str, Any] = {

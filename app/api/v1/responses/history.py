@@ -1,0 +1,57 @@
+"""The earlier part of a prompt: the chain of responses before a new one."""
+
+from app.api.v1.responses.access import ended, own_response
+from app.errors import ContextLengthExceeded, ValidationFailed
+from app.models import Viewer
+from app.prompts.response_items import ChatMessage, turn_messages
+from app.responses.errors import PreviousResponseNotFound, ResponseNotFound
+from app.responses.ids import turn_of_response
+from app.responses.record import Item
+from app.service import Service
+from app.store.faults import request_deadline
+from app.store.responses import StoredResponse
+
+_PARAM = "previous_response_id"
+_FILTERED = {"reason": "content_filter"}
+
+
+async def chain(service: Service, viewer: Viewer, response_id: str) -> list[ChatMessage]:
+    """Return the messages of a response and of all before it, the oldest first.
+
+    Raises:
+        PreviousResponseNotFound: The viewer has no such response.
+        ValidationFailed: It still runs.
+        ContextLengthExceeded: The chain is longer than any request may be.
+    """
+    try:
+        stored: StoredResponse | None = await own_response(service, viewer, response_id)
+    except ResponseNotFound:
+        raise PreviousResponseNotFound(param=_PARAM) from None
+    if stored is not None and stored.result is None:
+        raise ValidationFailed(f"{_PARAM}: expected a response that has ended", param=_PARAM)
+    turns: list[list[ChatMessage]] = []
+    left = service.settings.v1_max_body_bytes
+    async with request_deadline():
+        while stored is not None:
+            left -= stored.size
+            if left < 0:
+                raise ContextLengthExceeded("The chain of responses is too long.", param=_PARAM)
+            turns.append(turn_messages(stored.request.input, _output(stored)))
+            stored = await _before(service, stored)
+    return [message for turn in reversed(turns) for message in turn]
+
+
+async def _before(service: Service, stored: StoredResponse) -> StoredResponse | None:
+    """Read the response that another one follows; one that was deleted ends the chain."""
+    previous = stored.request.previous_response_id
+    turn_id = previous and turn_of_response(previous)
+    return await service.responses.read(turn_id) if turn_id else None
+
+
+def _output(stored: StoredResponse) -> list[Item]:
+    """Return what the model answered. With what a filter has cut, the next prompt would be refused, too."""
+    response = ended(stored)
+    if response is None or response["incomplete_details"] == _FILTERED:
+        return []
+    output: list[Item] = response["output"]
+    return output
