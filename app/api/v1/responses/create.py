@@ -40,19 +40,28 @@ _CLIENT_CLOSED_REQUEST = 499
 
 router = APIRouter(prefix="/v1/responses", tags=["v1"])
 
+_MESSAGE = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {
+        "type": {"const": "message"},
+        "role": {"enum": ["user", "assistant", "system", "developer"]},
+        "content": {"type": "string", "minLength": 1},
+    },
+}
 _BODY = {
     "required": True,
     "content": {
         "application/json": {
             "schema": {
                 "type": "object",
-                "required": ["model"],
+                "required": ["model", "input"],
                 "properties": {
                     "model": {"type": "string", "minLength": 1},
                     "input": {
                         "anyOf": [
                             {"type": "string", "minLength": 1},
-                            {"type": "array", "items": {"type": "object"}},
+                            {"type": "array", "minItems": 1, "items": _MESSAGE},
                         ]
                     },
                     "stream": {"type": ["boolean", "null"]},
