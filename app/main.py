@@ -13,6 +13,8 @@ from app.api import account, chat, docs, page, probes, titles, users
 from app.api.errors import add_error_handlers
 from app.api.middleware import add_middleware
 from app.api.v1 import chat_completions, models
+from app.api.v1.conversations import item_routes as conversation_items
+from app.api.v1.conversations import routes as conversations
 from app.api.v1.responses import create as create_response
 from app.api.v1.responses import stored as stored_responses
 from app.observability.logging import log_unhandled
@@ -60,6 +62,8 @@ def create_app(
     app.include_router(chat_completions.router)
     app.include_router(create_response.router)
     app.include_router(stored_responses.router)
+    app.include_router(conversations.router)
+    app.include_router(conversation_items.router)
     app.include_router(probes.router)
     app.include_router(page.router)
     app.include_router(docs.router)

@@ -22,6 +22,7 @@ from app.prompts.sources import prompts_for
 from app.security.authenticator import Authenticator, open_authenticator
 from app.settings import Settings
 from app.store.connection import RedisClient, open_redis
+from app.store.conversation_items import ConversationItems
 from app.store.history import HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
@@ -57,6 +58,7 @@ class Service:
         eraser: Erases conversations and users.
         history: Reads conversations.
         responses: Reads and removes responses.
+        items: Keeps the conversations of `/v1` and their items.
         titles: Reads and sets the titles of conversations.
         authenticator: Finds a request's caller.
         prober: Probes the backend and Redis.
@@ -70,6 +72,7 @@ class Service:
     eraser: ConversationEraser
     history: HistoryRepository
     responses: ResponseRepository
+    items: ConversationItems
     titles: TitleRepository
     authenticator: Authenticator
     prober: Prober
@@ -210,6 +213,13 @@ async def _open_turns(
     responses = ResponseRepository(
         store, ttl_seconds=settings.history_ttl_seconds, unstored_seconds=settings.resume_ttl_seconds
     )
+    items = ConversationItems(
+        store,
+        ttl_seconds=settings.history_ttl_seconds,
+        max_items=settings.history_max_messages,
+        max_bytes=settings.history_max_bytes,
+        max_conversations=settings.max_conversations_per_user,
+    )
     settlement = Settlement(
         leases=leases,
         journal=journal,
@@ -275,8 +285,9 @@ async def _open_turns(
             engine=engine,
             directory=directory,
             eraser=ConversationEraser(
-                turns, history=history, journal=journal, responses=responses, index=index
+                turns, history=history, journal=journal, responses=responses, items=items, index=index
             ),
+            items=items,
             history=history,
             responses=responses,
             titles=TitleRepository(store, history_ttl_seconds=settings.history_ttl_seconds),

@@ -1,9 +1,11 @@
 """Items of responses as a backend gets them: messages in the shape of chat completions."""
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any
 
 from app.prompts.transcript import without_thinking
+from app.responses.ids import place_of_item
 from app.responses.record import Item
 
 ChatMessage = dict[str, Any]
@@ -41,6 +43,25 @@ def turn_messages(input_items: Iterable[Item], output_items: Iterable[Item]) -> 
         answer: ChatMessage = {"role": "assistant", "content": "\n\n".join(texts) or None}
         messages.append({**answer, "tool_calls": calls} if calls else answer)
     return messages
+
+
+def turns_of(items: Iterable[Item]) -> list[list[ChatMessage]]:
+    """Return the messages of a conversation's items, a list for each turn."""
+    turns: list[list[ChatMessage]] = []
+    for _, group in groupby(items, key=lambda item: _turn_of(item["id"])):
+        asked: list[Item] = []
+        answered: list[Item] = []
+        for item in group:
+            place = place_of_item(item["id"])
+            (answered if place is not None and not place.is_input else asked).append(item)
+        if turn := turn_messages(asked, answered):
+            turns.append(turn)
+    return turns
+
+
+def _turn_of(item_id: str) -> str:
+    place = place_of_item(item_id)
+    return item_id if place is None else place.turn_id
 
 
 def _add_answer(messages: list[ChatMessage], text: str) -> None:

@@ -62,6 +62,6 @@ def is_conversation_id(text: str) -> bool:
     return _CONVERSATION.fullmatch(text) is not None
 
 
-def new_item_id(kind: str) -> str:
-    """Make the id of an item that a client adds to a conversation."""
-    return input_item_id(kind, secrets.token_hex(16), 0)
+def new_batch_id() -> str:
+    """Make what stands for the turn in the ids of items that a client adds to a conversation together."""
+    return secrets.token_hex(16)

@@ -1,9 +1,11 @@
 """Reads the items that clients send: as input of a response, or for a conversation."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from app.errors import ValidationFailed
 from app.responses.errors import UnsupportedValue
+from app.responses.ids import input_item_id, output_item_id
 from app.responses.record import Item
 
 _ROLES = frozenset({"user", "assistant", "system", "developer"})
@@ -27,6 +29,27 @@ def read_items(given: object, param: str) -> list[Item]:
     if not isinstance(given, list):
         raise ValidationFailed(f"{param}: expected a string or a list of items", param=param)
     return [_item(item, param) for item in given]
+
+
+def question_and_answer(turn_id: str, question: str, answer: str) -> list[Item]:
+    """Return the items that stand for the messages of a turn of `/chat`."""
+    asked = _message({"role": "user", "content": question}, "")
+    answered = _message({"role": "assistant", "content": answer}, "")
+    return [
+        {"id": input_item_id("message", turn_id, 0), **asked},
+        {"id": output_item_id("message", turn_id, 0), **answered},
+    ]
+
+
+def text_of(items: Iterable[Item], role: str) -> str:
+    """Return what the messages of this role say."""
+    said = [
+        part.get("text") or part.get("refusal") or ""
+        for item in items
+        if item["type"] == "message" and item["role"] == role
+        for part in item["content"]
+    ]
+    return "\n\n".join(filter(None, said))
 
 
 def _item(item: object, param: str) -> Item:

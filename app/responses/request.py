@@ -18,6 +18,7 @@ _Body = TypeVar("_Body")
 _MAX_METADATA, _MAX_KEY_CHARS, _MAX_VALUE_CHARS = 16, 64, 512
 _LOGPROBS = "message.output_text.logprobs"
 _PATH = re.compile(r" - at `\$\.?(\w*)")
+_MISSING = re.compile(r"required field `(\w+)`")
 
 
 class ResponseBody(msgspec.Struct, kw_only=True):
@@ -132,7 +133,7 @@ def convert(body: Mapping[str, Any], kind: type[_Body]) -> _Body:
     try:
         return msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
-        found = _PATH.search(str(error))
+        found = _PATH.search(str(error)) or _MISSING.search(str(error))
         param = found[1] if found else None
         reason = _PATH.split(str(error))[0].replace("Expected", "expected", 1)
         raise ValidationFailed(f"{param}: {reason}" if param else reason, param=param) from None

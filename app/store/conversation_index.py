@@ -92,15 +92,20 @@ class ConversationIndex:
             for entry in entries:
                 pipeline.llen(keys.messages(user_id, entry.conversation_id))
                 pipeline.hmget(keys.running(user_id, entry.conversation_id), *ActiveTurn.__struct_fields__)
+                pipeline.exists(keys.item_order(user_id, entry.conversation_id))
             answers = await pipeline.execute()
-        found = [
-            Conversation(entry.conversation_id, count, entry.updated_at_ms, active_turn_from(fields))
-            for entry, count, fields in zip(entries, answers[::2], answers[1::2], strict=True)
-        ]
-        await self._forget_if_gone(
-            user_id, [each.conversation_id for each in found if not (each.message_count or each.active_turn)]
-        )
-        return [each for each in found if each.message_count or each.active_turn]
+        found: list[Conversation] = []
+        gone: list[str] = []
+        for entry, count, fields, has_items in zip(
+            entries, answers[::3], answers[1::3], answers[2::3], strict=True
+        ):
+            active_turn = active_turn_from(fields)
+            if count or active_turn or has_items:
+                found.append(Conversation(entry.conversation_id, count, entry.updated_at_ms, active_turn))
+            else:
+                gone.append(entry.conversation_id)
+        await self._forget_if_gone(user_id, gone)
+        return found
 
     async def _forget_if_gone(self, user_id: str, conversation_ids: Sequence[str]) -> bool:
         if not conversation_ids:
@@ -115,6 +120,7 @@ class ConversationIndex:
                             keys.running(user_id, conversation_id),
                             keys.sizes(user_id),
                             keys.titles(user_id),
+                            keys.item_order(user_id, conversation_id),
                         ],
                         [conversation_id],
                     )

@@ -237,6 +237,8 @@ class HistoryRepository:
                     keys.active_turns(user_id),
                     keys.sizes(user_id),
                     keys.titles(user_id),
+                    keys.items(user_id, conversation_id),
+                    keys.item_order(user_id, conversation_id),
                 ],
                 args=[
                     conversation_id,

@@ -51,6 +51,16 @@ def titles(user_id: str) -> str:
     return f"{_user(user_id)}:titles"
 
 
+def items(user_id: str, conversation_id: str) -> str:
+    """Name the HASH of the items of a conversation of `/v1`, by id."""
+    return f"{_user(user_id)}:items:{_quoted(conversation_id)}"
+
+
+def item_order(user_id: str, conversation_id: str) -> str:
+    """Name the ZSET of the ids of a conversation's items, in order. It exists as long as the conversation."""
+    return f"{_user(user_id)}:item-order:{_quoted(conversation_id)}"
+
+
 def closed(user_id: str, turn_id: str) -> str:
     """Name the STRING that says how a turn was closed. While it exists the turn is not closed again."""
     return f"{_user(user_id)}:closed:{turn_id}"
@@ -89,6 +99,11 @@ def events(turn_id: str) -> str:
 def response(turn_id: str) -> str:
     """Name the HASH of what a response adds to its turn: the request and, at the end, the response."""
     return f"{_shard(shard_of(turn_id))}:response:{turn_id}"
+
+
+def conversation(conversation_id: str) -> str:
+    """Name the HASH that says whose conversation of `/v1` it is, with its metadata."""
+    return f"{_shard(shard_of(conversation_id))}:conversation:{conversation_id}"
 
 
 def running_turns(shard: str) -> str:

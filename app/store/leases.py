@@ -212,9 +212,14 @@ class TurnLeases:
         answer: AssistantMessage,
         end: TurnEnd,
         *,
+        items: Sequence[bytes] = (),
         only_if_lapsed: bool = False,
     ) -> CloseResult:
-        """Append both messages and release the conversation, once. A closed turn stays as it is."""
+        """Append both messages and release the conversation, once. A closed turn stays as it is.
+
+        A conversation of `/v1` gets `items`, an id and a text for each. A blank message of its turns is left
+        out: items stand for it.
+        """
         async with translated_redis_errors():
             outcome, *rest = await self._finish(
                 keys=[
@@ -226,6 +231,8 @@ class TurnLeases:
                     keys.active_turns(record.user_id),
                     keys.sizes(record.user_id),
                     keys.titles(record.user_id),
+                    keys.items(record.user_id, record.conversation_id),
+                    keys.item_order(record.user_id, record.conversation_id),
                 ],
                 args=[
                     record.turn_id,
@@ -236,8 +243,9 @@ class TurnLeases:
                     self._history_max_messages,
                     self._history_max_bytes,
                     self._history_ttl_seconds,
-                    _encode(question),
-                    _encode(answer),
+                    b"" if items and not question.content.strip() else _encode(question),
+                    b"" if items and not answer.content.strip() else _encode(answer),
+                    *items,
                 ],
             )
         if outcome == b"closed":
@@ -261,6 +269,7 @@ class TurnLeases:
                     keys.messages(record.user_id, record.conversation_id),
                     keys.active_turns(record.user_id),
                     keys.started_turns(record.user_id),
+                    keys.item_order(record.user_id, record.conversation_id),
                 ],
                 args=[record.turn_id, record.history_id, int(only_if_lapsed)],
             )

@@ -176,7 +176,7 @@ class TurnEngine:
         try:
             # A task group: if one fails, the other must not write after the start is rolled back.
             async with asyncio.TaskGroup() as group:
-                if record.history_id and request.completion is None:
+                if record.history_id and prompts is None and request.completion is None:
                     group.create_task(history.read_first())
                 group.create_task(self._journal.create(record, lease_until_ms=lease_until_ms))
                 if record.response is not None:

@@ -8,6 +8,8 @@ import structlog
 
 from app.errors import ConversationDeleted
 from app.models import TurnEnd, place_without_conversation
+from app.responses.ids import is_conversation_id, place_of_item
+from app.store.conversation_items import ConversationItems
 from app.store.faults import request_deadline
 from app.store.history import ErasableTurns, HistoryRepository
 from app.store.journal import TurnJournal
@@ -37,12 +39,14 @@ class ConversationEraser:
         history: HistoryRepository,
         journal: TurnJournal,
         responses: ResponseRepository,
+        items: ConversationItems,
         index: LeaseIndex,
     ) -> None:
         self._turns = turns
         self._history = history
         self._journal = journal
         self._responses = responses
+        self._items = items
         self._index = index
 
     async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
@@ -83,8 +87,17 @@ class ConversationEraser:
         is_done = False
         while not is_done:
             async with request_deadline():
+                if is_conversation_id(conversation_id):
+                    await self._erase_responses_in(user_id, conversation_id)
                 turns = await self._history.erasable_turns(user_id, conversation_id)
                 is_done = await self._erase_slice(user_id, conversation_id, turns)
+
+    async def _erase_responses_in(self, user_id: str, conversation_id: str) -> None:
+        """Erase the responses of a conversation of `/v1`, as long as its items name them."""
+        places = map(place_of_item, await self._items.ids(user_id, conversation_id))
+        turn_ids = list(dict.fromkeys(place.turn_id for place in places if place is not None))
+        if turn_ids:
+            await self._responses.discard(user_id, turn_ids)
 
     async def _erase_slice(self, user_id: str, conversation_id: str, turns: ErasableTurns) -> bool:
         """Erase what is kept of these turns, and the conversation itself with its last ones.
@@ -105,7 +118,13 @@ class ConversationEraser:
             await self._index.forget(*turn_ids)
         if turns.ended_ids or turns.length:
             await self._history.drop(user_id, conversation_id, turns)
-        return is_last and await self._history.delete(user_id, conversation_id, turns.running_id, _DELETED)
+        if not is_last or not await self._history.delete(
+            user_id, conversation_id, turns.running_id, _DELETED
+        ):
+            return False
+        if is_conversation_id(conversation_id):
+            await self._items.forget(user_id, conversation_id)
+        return True
 
 
 async def _all(erasures: Iterable[Coroutine[Any, Any, None]]) -> None:

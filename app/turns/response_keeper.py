@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import msgspec
 
 from app.models import TurnEnd, TurnRecord
+from app.responses.ids import is_conversation_id
+from app.responses.input import question_and_answer
 from app.responses.projection import NO_EVENTS, ResponseProjection
 from app.responses.record import ResponseRecord, response_of
 from app.store.responses import ResponseRepository
@@ -24,6 +26,10 @@ class ResponseKeeper:
 
     def __init__(self, responses: ResponseRepository) -> None:
         self._responses = responses
+
+    def concerns(self, record: TurnRecord) -> bool:
+        """Tell whether anything is kept of the turn beside its messages."""
+        return record.response is not None or is_conversation_id(record.history_id)
 
     async def with_response(self, record: TurnRecord) -> TurnRecord:
         """Return the record of a turn of which only its lease is known, with its response."""
@@ -50,6 +56,21 @@ class ResponseKeeper:
         """Store the response of a turn of which only the id is known."""
         if (stored := await self._responses.read(turn_id)) is not None:
             await self.keep(stored.record, events, end)
+
+    async def items(
+        self, record: TurnRecord, answer: str, events: Sequence[bytes], end: TurnEnd
+    ) -> list[bytes]:
+        """Return what the turn adds to a conversation of `/v1`: an id and a text for each item."""
+        if not is_conversation_id(record.history_id):
+            return []
+        response = response_of(record)
+        if response is None:
+            items = question_and_answer(record.turn_id, record.message, answer)
+        else:
+            projection = await fold(response, events)
+            projection.close(end)
+            items = [*response.input_items, *projection.output()]
+        return [part for item in items for part in (item["id"].encode(), _encode(item))]
 
     async def discard(self, record: TurnRecord) -> None:
         """Remove what is kept of a turn that never began."""

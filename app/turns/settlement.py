@@ -1,5 +1,7 @@
 """The one way to end a turn, for its owner and for a process that finds the owner dead."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from app.llm.chunk import parse_chunk
@@ -56,10 +58,10 @@ class Settlement:
         """
         # First the journal: a reader of it must not meet the end before the last event.
         await self._writer.flush(stream)
-        closed = await self._store(record, answer, end)
+        events = stream.events.all_after(0) if self._responses.concerns(record) else []
+        closed = await self._store(record, answer, events, end)
         end = closed.end or LOST
-        if record.response is not None:
-            await self._responses.keep(record, stream.events.all_after(0), end)
+        await self._responses.keep(record, events, end)
         last = len(stream.events)
         # Redis may have lost events since they were written, as in a failover.
         while (written := await self._journal.close(record.turn_id, end, last=last)) < last:
@@ -99,7 +101,7 @@ class Settlement:
             status="interrupted",
             prompt_tokens=text_tokens(record.message),
         )
-        closed = await self._store(record, message, LOST, only_if_lapsed=True)
+        closed = await self._store(record, message, journalled.events, LOST, only_if_lapsed=True)
         if closed.end is None:
             return
         await self._responses.keep(record, journalled.events, closed.end)
@@ -125,7 +127,16 @@ class Settlement:
         await self._journal.close(turn_id, end)
 
     async def _store(
-        self, record: TurnRecord, answer: AssistantMessage, end: TurnEnd, *, only_if_lapsed: bool = False
+        self,
+        record: TurnRecord,
+        answer: AssistantMessage,
+        events: Sequence[bytes],
+        end: TurnEnd,
+        *,
+        only_if_lapsed: bool = False,
     ) -> CloseResult:
         question = UserMessage(record.message, record.turn_id, record.created_at)
-        return await self._leases.finish(record, question, answer, end, only_if_lapsed=only_if_lapsed)
+        items = await self._responses.items(record, answer.content, events, end)
+        return await self._leases.finish(
+            record, question, answer, end, items=items, only_if_lapsed=only_if_lapsed
+        )

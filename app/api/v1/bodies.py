@@ -5,7 +5,8 @@ import math
 import re
 from typing import Any, NoReturn
 
-from fastapi import Request
+import msgspec
+from fastapi import Request, Response
 
 from app.errors import InvalidJson, ModelNotFound, ValidationFailed
 from app.settings import Settings
@@ -111,6 +112,15 @@ def require_count(body: dict[str, Any], name: str) -> None:
     value = body.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise ValidationFailed(f"{name}: expected a whole number of at least 1", param=name)
+
+
+def json_response(body: Any, *, turn_id: str = "") -> Response:
+    """Answer with JSON; with `turn_id` it stands for this turn."""
+    return Response(
+        msgspec.json.encode(body),
+        media_type="application/json",
+        headers={"Cache-Control": "no-store", **({"X-Turn-Id": turn_id} if turn_id else {})},
+    )
 
 
 def _refuse(constant: str) -> NoReturn:

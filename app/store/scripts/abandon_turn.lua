@@ -1,8 +1,8 @@
 -- Undo the start of a turn: nothing of it is left behind, and it does not count in its minute.
--- KEYS: running, request, conversations, messages, active turns, started turns
+-- KEYS: running, request, conversations, messages, active turns, started turns, order of items
 -- ARGV: turn id, conversation, whether it must have lapsed (1 or 0)
 -- Returns 'alive', 'read' if a reader on another process is waiting for it, otherwise 'unread'.
-local running_key, request_key, conversations_key, messages_key, active_key, started_key = unpack(KEYS)
+local running_key, request_key, conversations_key, messages_key, active_key, started_key, order_key = unpack(KEYS)
 local turn_id, conversation, must_have_lapsed = ARGV[1], ARGV[2], ARGV[3] == '1'
 
 local time = redis.call('TIME')
@@ -25,7 +25,7 @@ if counted_until and tonumber(counted_until) > now and tonumber(redis.call('GET'
   end
 end
 redis.call('DEL', running_key)
-if redis.call('EXISTS', messages_key) == 0 then
+if redis.call('EXISTS', messages_key, order_key) == 0 then
   redis.call('ZREM', conversations_key, conversation)
 end
 return tonumber(remote_reader_until) >= now and 'read' or 'unread'

@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from fastapi import Response
 
 from app.errors import TurnExpired, TurnNotFound
 from app.models import LOST, Viewer
@@ -72,12 +71,3 @@ async def so_far(response: ResponseRecord, reader: Reader) -> dict[str, Any]:
     if end is not None:
         projection.close(end)
     return projection.response()
-
-
-def json_response(response: Any, turn_id: str) -> Response:
-    """Answer with JSON that stands for a turn."""
-    return Response(
-        msgspec.json.encode(response),
-        media_type="application/json",
-        headers={"X-Turn-Id": turn_id, "Cache-Control": "no-store"},
-    )

@@ -1,6 +1,8 @@
 """`POST /v1/responses`: starts the turn of a response, or attaches to it."""
 
 import math
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -19,20 +21,24 @@ from app.api.dependencies import (
 )
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
-from app.api.v1.bodies import read_model, read_object
-from app.api.v1.responses.access import json_response, so_far
+from app.api.v1.bodies import json_response, read_model, read_object
+from app.api.v1.conversations.access import own_conversation
+from app.api.v1.responses.access import so_far
 from app.api.v1.responses.framing import ResponseFraming
-from app.api.v1.responses.history import chain
+from app.api.v1.responses.history import chain, said_in
 from app.errors import TurnNotFound
-from app.models import TurnRequest
-from app.prompts.response_items import ChatMessage, chat_messages
+from app.models import ResponseRequest, TurnRequest, Viewer
+from app.prompts.response_items import chat_messages
+from app.prompts.response_prompts import ResponsePrompts, Turns
 from app.responses.completion import completion_fields
 from app.responses.errors import PreviousResponseNotFound, UnsupportedValue
+from app.responses.input import text_of
 from app.responses.record import ResponseRecord, response_of
 from app.responses.request import ResponseBody, read_body, read_request
 from app.responses.response import Outcome, response_object
 from app.security.identity import Identity, identify
 from app.service import Service
+from app.store.conversation_items import StoredConversation
 from app.store.faults import request_deadline
 from app.turns.stream import Reader
 
@@ -130,13 +136,21 @@ async def create_response(
     fields = await read_object(request)
     model = read_model(fields, service.settings)
     body = read_body(fields)
+    asked = read_request(body, model=model)
     identity = identify(caller, trusted_user, fields)
+    earlier, conversation = await _context(service, viewer, body)
+    turn = _turn_request(asked, conversation, identity, idempotency_key)
+    prompts = ResponsePrompts(
+        completion_fields(body, asked),
+        instructions=body.instructions,
+        read_earlier=earlier,
+        new=chat_messages(asked.input),
+        is_trimmed=body.truncation == "auto",
+        max_tokens=service.settings.llm_max_tokens,
+    )
     slot.take()
-    slot.assign(identity.user_id)
-    previous_id = body.previous_response_id
-    earlier = [] if previous_id is None else await chain(service, viewer, previous_id)
-    asked = _turn_request(body, model, identity, idempotency_key, earlier)
-    reader = await or_disconnect(request, service.engine.start(asked), discard=Reader.close)
+    slot.assign(turn.user_id)
+    reader = await or_disconnect(request, service.engine.start(turn, prompts), discard=Reader.close)
     if reader is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     try:
@@ -148,45 +162,60 @@ async def create_response(
         return respond(reader, ResponseFraming(response, reader.stream))
     if body.background:
         with reader:
-            return json_response(_queued(response), reader.stream.id)
+            return json_response(_queued(response), turn_id=reader.stream.id)
     whole = await or_disconnect(request, _whole(response, reader))
     if whole is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    return json_response(whole, reader.stream.id)
+    return json_response(whole, turn_id=reader.stream.id)
+
+
+async def _context(
+    service: Service, viewer: Viewer, body: ResponseBody
+) -> tuple[Callable[[], Awaitable[Turns]], StoredConversation | None]:
+    """Return what reads the turns before this one, and the conversation that the response belongs to.
+
+    A chain of responses does not change. A conversation does, until the turn has it for itself.
+    """
+    conversation_id = body.conversation_id
+    if conversation_id is not None:
+        conversation = await own_conversation(service, viewer, conversation_id, param="conversation")
+        return partial(said_in, service, conversation), conversation
+    previous_id = body.previous_response_id
+    turns = [] if previous_id is None else await chain(service, viewer, previous_id)
+
+    async def earlier() -> Turns:
+        return turns
+
+    return earlier, None
 
 
 def _turn_request(
-    body: ResponseBody,
-    model: str,
+    asked: ResponseRequest,
+    conversation: StoredConversation | None,
     identity: Identity,
     idempotency_key: str | None,
-    earlier: list[ChatMessage],
 ) -> TurnRequest:
-    asked = read_request(body, model=model)
-    instructions = [] if body.instructions is None else [{"role": "system", "content": body.instructions}]
-    messages = [*instructions, *earlier, *chat_messages(asked.input)]
-    if not messages:
-        raise errors.ValidationFailed("input: expected at least one message", param="input")
     return TurnRequest(
-        user_id=identity.user_id,
-        model=model,
-        completion={**completion_fields(body, asked), "messages": messages},
+        user_id=identity.user_id if conversation is None else conversation.user_id,
+        conversation_id=None if conversation is None else conversation.conversation_id,
+        message="" if conversation is None else text_of(asked.input, "user"),
+        model=asked.echo["model"],
         include_usage=True,
         if_busy="reject",
         idempotency_key=idempotency_key,
-        grace_seconds=_grace_seconds(body, idempotency_key),
-        scope=identity.scope,
+        grace_seconds=_grace_seconds(asked, idempotency_key),
+        scope=identity.scope if conversation is None else conversation.scope,
         is_limited=identity.is_named,
         waits_for_status=not asked.is_background,
         response=asked,
     )
 
 
-def _grace_seconds(body: ResponseBody, idempotency_key: str | None) -> float | None:
-    if body.background:
+def _grace_seconds(asked: ResponseRequest, idempotency_key: str | None) -> float | None:
+    if asked.is_background:
         return math.inf
-    # Nothing else could read it: a closed connection is the stop button.
-    return 0 if body.store is False and idempotency_key is None else None
+    # If nothing else can read it, a closed connection is the stop button.
+    return None if asked.is_stored or idempotency_key is not None else 0
 
 
 async def _record_of(service: Service, reader: Reader) -> ResponseRecord:

@@ -1,13 +1,17 @@
-"""The earlier part of a prompt: the chain of responses before a new one."""
+"""The earlier part of a prompt: the chain of responses before a new one, or its conversation."""
+
+import msgspec
 
 from app.api.v1.responses.access import ended, own_response
 from app.errors import ContextLengthExceeded, ValidationFailed
 from app.models import Viewer
-from app.prompts.response_items import ChatMessage, turn_messages
+from app.prompts.response_items import turn_messages, turns_of
+from app.prompts.response_prompts import Turns
 from app.responses.errors import PreviousResponseNotFound, ResponseNotFound
 from app.responses.ids import turn_of_response
 from app.responses.record import Item
 from app.service import Service
+from app.store.conversation_items import StoredConversation
 from app.store.faults import request_deadline
 from app.store.responses import StoredResponse
 
@@ -15,8 +19,8 @@ _PARAM = "previous_response_id"
 _FILTERED = {"reason": "content_filter"}
 
 
-async def chain(service: Service, viewer: Viewer, response_id: str) -> list[ChatMessage]:
-    """Return the messages of a response and of all before it, the oldest first.
+async def chain(service: Service, viewer: Viewer, response_id: str) -> Turns:
+    """Return the messages of a response and of all before it, a list for each, the oldest first.
 
     Raises:
         PreviousResponseNotFound: The viewer has no such response.
@@ -29,7 +33,7 @@ async def chain(service: Service, viewer: Viewer, response_id: str) -> list[Chat
         raise PreviousResponseNotFound(param=_PARAM) from None
     if stored is not None and stored.result is None:
         raise ValidationFailed(f"{_PARAM}: expected a response that has ended", param=_PARAM)
-    turns: list[list[ChatMessage]] = []
+    turns: Turns = []
     left = service.settings.v1_max_body_bytes
     async with request_deadline():
         while stored is not None:
@@ -38,7 +42,14 @@ async def chain(service: Service, viewer: Viewer, response_id: str) -> list[Chat
                 raise ContextLengthExceeded("The chain of responses is too long.", param=_PARAM)
             turns.append(turn_messages(stored.request.input, _output(stored)))
             stored = await _before(service, stored)
-    return [message for turn in reversed(turns) for message in turn]
+    return turns[::-1]
+
+
+async def said_in(service: Service, conversation: StoredConversation) -> Turns:
+    """Return the messages of a conversation, a list for each turn, the oldest first."""
+    async with request_deadline():
+        items = await service.items.every_item(conversation.user_id, conversation.conversation_id)
+    return turns_of(map(msgspec.json.decode, items))
 
 
 async def _before(service: Service, stored: StoredResponse) -> StoredResponse | None:

@@ -8,8 +8,9 @@ from app import errors
 from app.api.dependencies import ReaderSlotDep, Respond, ServiceDep, ViewerDep
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
+from app.api.v1.bodies import json_response
 from app.api.v1.paging import PageQuery, page_of
-from app.api.v1.responses.access import as_it_stands, ended, json_response, own_response, record_of
+from app.api.v1.responses.access import as_it_stands, ended, own_response, record_of
 from app.api.v1.responses.create import RESPONSE
 from app.api.v1.responses.framing import ResponseFraming
 from app.errors import TurnExpired, TurnNotFound, ValidationFailed
@@ -53,7 +54,7 @@ async def retrieve_response(
     stored = await own_response(service, viewer, response_id)
     turn_id = stored.record.turn_id
     if not stream:
-        return json_response(await as_it_stands(service, stored), turn_id)
+        return json_response(await as_it_stands(service, stored), turn_id=turn_id)
     slot.take()
     slot.assign(stored.record.user_id)
     try:
@@ -79,7 +80,7 @@ async def cancel_response(response_id: str, viewer: ViewerDep, service: ServiceD
             f"response_id: expected a response that runs; this one is {response['status']}",
             param="response_id",
         )
-    return json_response(response, turn_id)
+    return json_response(response, turn_id=turn_id)
 
 
 @router.delete("", response_class=Response, status_code=200, responses=_JSON)
@@ -90,7 +91,7 @@ async def delete_response(response_id: str, viewer: ViewerDep, service: ServiceD
     if ended(stored) is None:
         await service.directory.stop(record.turn_id)
     await service.eraser.delete_response(record.user_id, record.turn_id)
-    return json_response({"id": response_id, "object": "response", "deleted": True}, record.turn_id)
+    return json_response({"id": response_id, "object": "response", "deleted": True}, turn_id=record.turn_id)
 
 
 @router.get(
@@ -106,4 +107,4 @@ async def list_input_items(
     stored = await own_response(service, viewer, response_id)
     items = record_of(stored).input_items
     page = page_of(items, query)
-    return json_response(page, stored.record.turn_id)
+    return json_response(page, turn_id=stored.record.turn_id)

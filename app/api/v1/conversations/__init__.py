@@ -1,0 +1,1 @@
+"""`/v1/conversations`: conversations as lists of items, which responses read and append to."""
