@@ -12,6 +12,27 @@ from app.errors import InvalidJson, ModelNotFound, ValidationFailed
 from app.settings import Settings
 
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+MESSAGE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {
+        "type": {"const": "message"},
+        "role": {"enum": ["user", "assistant", "system", "developer"]},
+        "content": {"type": "string"},
+    },
+}
+METADATA_SCHEMA: dict[str, Any] = {
+    "type": ["object", "null"],
+    "maxProperties": 16,
+    "propertyNames": {"maxLength": 64},
+    "additionalProperties": {"type": "string", "maxLength": 512},
+}
+
+
+def body_schema(*required: str, **properties: dict[str, Any]) -> dict[str, Any]:
+    """Describe a body that is read as it comes: its required fields, and those that the service reads."""
+    schema = {"type": "object", "required": required, "properties": properties}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 async def read_object(request: Request) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.api.dependencies import ServiceDep, ViewerDep, require_json
 from app.api.errors import openapi_responses
-from app.api.v1.bodies import json_response, read_object
+from app.api.v1.bodies import MESSAGE_SCHEMA, body_schema, json_response, read_object
 from app.api.v1.conversations.access import body_of, own_conversation
 from app.api.v1.conversations.items import add_items, delete_item
 from app.api.v1.conversations.routes import JSON, WITH_BODY
@@ -37,6 +37,7 @@ class NewItems(msgspec.Struct):
     response_class=Response,
     status_code=200,
     dependencies=[Depends(require_json)],
+    openapi_extra=body_schema("items", items={"type": "array", "minItems": 1, "items": MESSAGE_SCHEMA}),
     responses={**JSON, **WITH_BODY},
 )
 async def create_items(

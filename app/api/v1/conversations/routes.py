@@ -8,7 +8,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from app import errors
 from app.api.dependencies import CallerDep, ServiceDep, TrustedUser, ViewerDep, require_json
 from app.api.errors import openapi_responses
-from app.api.v1.bodies import json_response, read_object
+from app.api.v1.bodies import (
+    MESSAGE_SCHEMA,
+    METADATA_SCHEMA,
+    body_schema,
+    json_response,
+    read_object,
+)
 from app.api.v1.conversations.access import body_of, own_conversation
 from app.api.v1.conversations.items import add_items
 from app.clock import now_unix
@@ -49,6 +55,9 @@ WITH_BODY = openapi_responses(
 )
 
 
+_ITEMS = {"type": ["array", "null"], "items": MESSAGE_SCHEMA}
+
+
 class NewConversation(msgspec.Struct):
     """The body with which a conversation is created."""
 
@@ -67,6 +76,7 @@ class ConversationChange(msgspec.Struct):
     response_class=Response,
     status_code=200,
     dependencies=[Depends(require_json)],
+    openapi_extra=body_schema(items=_ITEMS, metadata=METADATA_SCHEMA),
     responses={**JSON, **WITH_BODY},
 )
 async def create_conversation(
@@ -102,6 +112,7 @@ async def retrieve_conversation(conversation_id: str, viewer: ViewerDep, service
     response_class=Response,
     status_code=200,
     dependencies=[Depends(require_json)],
+    openapi_extra=body_schema("metadata", metadata=METADATA_SCHEMA),
     responses={**JSON, **WITH_BODY},
 )
 async def update_conversation(

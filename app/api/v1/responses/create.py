@@ -21,7 +21,7 @@ from app.api.dependencies import (
 )
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
-from app.api.v1.bodies import json_response, read_model, read_object
+from app.api.v1.bodies import MESSAGE_SCHEMA, body_schema, json_response, read_model, read_object
 from app.api.v1.conversations.access import own_conversation
 from app.api.v1.responses.access import so_far
 from app.api.v1.responses.framing import ResponseFraming
@@ -46,37 +46,19 @@ _CLIENT_CLOSED_REQUEST = 499
 
 router = APIRouter(prefix="/v1/responses", tags=["v1"])
 
-_MESSAGE = {
-    "type": "object",
-    "required": ["role", "content"],
-    "properties": {
-        "type": {"const": "message"},
-        "role": {"enum": ["user", "assistant", "system", "developer"]},
-        "content": {"type": "string", "minLength": 1},
+_BODY = body_schema(
+    "model",
+    "input",
+    model={"type": "string", "minLength": 1},
+    input={
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "array", "minItems": 1, "items": MESSAGE_SCHEMA},
+        ]
     },
-}
-_BODY = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "required": ["model", "input"],
-                "properties": {
-                    "model": {"type": "string", "minLength": 1},
-                    "input": {
-                        "anyOf": [
-                            {"type": "string", "minLength": 1},
-                            {"type": "array", "minItems": 1, "items": _MESSAGE},
-                        ]
-                    },
-                    "stream": {"type": ["boolean", "null"]},
-                    "background": {"type": ["boolean", "null"]},
-                },
-            }
-        }
-    },
-}
+    stream={"type": ["boolean", "null"]},
+    background={"type": ["boolean", "null"]},
+)
 RESPONSE: dict[str, Any] = {
     "description": "The response; with `stream` its events.",
     "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {}},
@@ -88,7 +70,7 @@ RESPONSE: dict[str, Any] = {
     response_class=TurnResponse,
     status_code=200,
     dependencies=[Depends(require_json)],
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra=_BODY,
     responses={
         200: RESPONSE,
         **openapi_responses(
