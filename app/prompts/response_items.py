@@ -20,7 +20,7 @@ def chat_messages(items: Iterable[Item]) -> list[ChatMessage]:
     for item in items:
         match item["type"]:
             case "message" if item["role"] == "assistant":
-                _add_answer(messages, without_thinking(_answer_of(item)))
+                messages.append({"role": "assistant", "content": _answer_of(item)})
             case "message":
                 role = _ROLES.get(item["role"], item["role"])
                 messages.append({"role": role, "content": _content(item["content"])})
@@ -36,7 +36,7 @@ def chat_messages(items: Iterable[Item]) -> list[ChatMessage]:
 def turn_messages(input_items: Iterable[Item], output_items: Iterable[Item]) -> list[ChatMessage]:
     """Return the messages of an earlier response: its whole output is one message of the assistant."""
     answered = chat_messages(output_items)
-    texts = [message["content"] for message in answered if message["content"]]
+    texts = [text for message in answered if (text := without_thinking(message["content"] or ""))]
     calls = [call for message in answered for call in message.get("tool_calls", ())]
     messages = chat_messages(input_items)
     if texts or calls:
@@ -62,11 +62,6 @@ def turns_of(items: Iterable[Item]) -> list[list[ChatMessage]]:
 def _turn_of(item_id: str) -> str:
     place = place_of_item(item_id)
     return item_id if place is None else place.turn_id
-
-
-def _add_answer(messages: list[ChatMessage], text: str) -> None:
-    if text:
-        messages.append({"role": "assistant", "content": text})
 
 
 def _add_call(messages: list[ChatMessage], item: Item) -> None:

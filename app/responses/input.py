@@ -8,9 +8,10 @@ from app.responses.errors import UnsupportedValue
 from app.responses.ids import input_item_id, output_item_id
 from app.responses.record import Item
 
-_ROLES = frozenset({"user", "assistant", "system", "developer"})
-_DETAILS = frozenset({"low", "high", "auto", "original"})
-_TEXTS = frozenset({"input_text", "output_text", "text"})
+# Not sets: a client may send anything in place of a name, also what has no hash.
+_ROLES = ("user", "assistant", "system", "developer")
+_DETAILS = ("low", "high", "auto", "original")
+_TEXTS = ("input_text", "output_text", "text")
 
 
 def read_items(given: object, param: str) -> list[Item]:
