@@ -79,13 +79,13 @@ class TurnResponse(Response):
             await connection.send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
+            if opening := self._framing.opening():
+                await connection.write(opening)
             await self._write_turn(connection)
 
     async def _write_turn(self, connection: ClientConnection) -> None:
         reader = self._reader
         unsent: list[bytes] = []
-        if opening := self._framing.opening():
-            await connection.write(opening)
 
         def write_at_once() -> bool:
             """Write new events in the call that publishes them: no task wakes for a token."""

@@ -28,6 +28,7 @@ class ResponsePrompts:
         new: list[ChatMessage],
         is_trimmed: bool,
         max_tokens: int,
+        affinity: str,
     ) -> None:
         """Take what the request says.
 
@@ -38,6 +39,7 @@ class ResponsePrompts:
             new: The messages of the new input.
             is_trimmed: Whether older turns are left out if the prompt is too long.
             max_tokens: The service's cap on an answer's tokens.
+            affinity: What requests share that should go to the same backend.
         """
         self._fields = fields
         self._head = [] if instructions is None else [{"role": "system", "content": instructions}]
@@ -45,6 +47,7 @@ class ResponsePrompts:
         self._new = new
         self._is_trimmed = is_trimmed
         self._max_tokens = max_tokens
+        self._affinity = affinity
         self._earlier: Turns = []
 
     async def first(self) -> Prompt:
@@ -84,4 +87,7 @@ class ResponsePrompts:
         if not messages:
             raise ValidationFailed("input: expected at least one message", param="input")
         body = {**self._fields, "messages": messages}
-        return await CompletionPrompts(self._fields["model"], body, max_tokens=self._max_tokens).first()
+        prompts = CompletionPrompts(
+            self._fields["model"], body, max_tokens=self._max_tokens, affinity=self._affinity
+        )
+        return await prompts.first()

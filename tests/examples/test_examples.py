@@ -61,14 +61,18 @@ def _node(message: str) -> list[str]:
     return [_program("node"), str(EXAMPLES / "node.mjs"), message]
 
 
+def _openai(message: str) -> list[str]:
+    return [sys.executable, str(EXAMPLES / "responses.py"), message]
+
+
 def _text_of_chunks(lines: str) -> str:
     chunks = [json.loads(line) for line in lines.split("\n") if line]
     return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
 
 
 @pytest.fixture(
-    params=[Example(_curl, _text_of_chunks), Example(_httpx), Example(_node)],
-    ids=["curl", "httpx", "node"],
+    params=[Example(_curl, _text_of_chunks), Example(_httpx), Example(_node), Example(_openai)],
+    ids=["curl", "httpx", "node", "openai"],
 )
 def example(request: pytest.FixtureRequest) -> Example:
     found: Example = request.param
@@ -84,9 +88,12 @@ async def proxy(backend: Backend, valkey_url: str) -> AsyncIterator[Proxy]:
 
 
 @asynccontextmanager
-async def _started(example: Example, proxy: Proxy, message: str = "Hello") -> AsyncIterator[Process]:
+async def _started(
+    example: Example, proxy: Proxy, message: str = "Hello", model: str = "test-model"
+) -> AsyncIterator[Process]:
     # No proxy that the environment names stands between.
-    environment = {"PATH": os.environ["PATH"], "CHAT_URL": f"http://127.0.0.1:{proxy.port}"}
+    url = f"http://127.0.0.1:{proxy.port}"
+    environment = {"PATH": os.environ["PATH"], "CHAT_URL": url, "CHAT_MODEL": model}
     process = await create_subprocess_exec(
         *example.command(message), env=environment, stdout=PIPE, stderr=PIPE
     )
@@ -137,7 +144,7 @@ async def test_an_answer_that_is_not_whole_is_told_from_one_that_is(
 async def test_a_question_that_is_refused_is_not_asked_again(
     example: Example, proxy: Proxy, backend: Backend
 ) -> None:
-    async with _started(example, proxy, message=" ") as process:
+    async with _started(example, proxy, message=" ", model="unknown") as process:
         printed, errors = await process.communicate()
     assert (process.returncode, printed) == (1, b"")
     assert errors

@@ -129,6 +129,7 @@ async def create_response(
         new=chat_messages(asked.input),
         is_trimmed=body.truncation == "auto",
         max_tokens=service.settings.llm_max_tokens,
+        affinity=turn.affinity,
     )
     slot.take()
     slot.assign(turn.user_id)
