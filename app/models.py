@@ -179,8 +179,8 @@ class TurnRequest:
         grace_seconds: How long the turn goes on without a reader; None: as `RESUME_GRACE_SECONDS` says.
         scope: Which callers reach the turn by its id; empty: each that may speak for the user.
         is_limited: Whether the limits of a user count the turn: a credential that many share is not one user.
-        waits_for_status: Whether the request is answered with the backend's first event or refusal; otherwise
-            it is answered at once.
+        is_background: Whether the request is answered at once, without the backend's first event or refusal,
+            and the turn goes on as if it always had a reader.
         response: What `/v1/responses` was asked for; None: the turn is not of a response. Two requests are
             the same if this is, however the completion has grown meanwhile.
     """
@@ -197,7 +197,7 @@ class TurnRequest:
     grace_seconds: float | None = None
     scope: str = ""
     is_limited: bool = True
-    waits_for_status: bool = True
+    is_background: bool = False
     response: ResponseRequest | None = None
 
     @property

@@ -83,8 +83,13 @@ def read_body(body: Mapping[str, Any]) -> ResponseBody:
     return read
 
 
-def read_request(body: ResponseBody, *, model: str) -> ResponseRequest:
+def read_request(body: ResponseBody, given: object, *, model: str) -> ResponseRequest:
     """Return the request with its defaults filled in.
+
+    Args:
+        body: The body's fields.
+        given: The input, with the items that its references name.
+        model: The model that is to answer.
 
     Raises:
         ValidationFailed, UnsupportedValue: A field does not have the shape that it needs.
@@ -119,7 +124,7 @@ def read_request(body: ResponseBody, *, model: str) -> ResponseRequest:
     }
     return ResponseRequest(
         echo=echo,
-        input=[] if body.input is None else read_items(body.input, "input"),
+        input=[] if given is None else read_items(given, "input"),
         has_logprobs=bool(body.top_logprobs) or _LOGPROBS in (body.include or ()),
     )
 

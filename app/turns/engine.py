@@ -134,8 +134,10 @@ class TurnEngine:
         reader.quota = admitted.quota
         reader.record = record
         self._turns.run(generation)
-        wait_seconds = self._status_wait_seconds if request.waits_for_status else 0
-        return await self._with_status(generation, reader, wait_seconds)
+        if request.is_background:
+            generation.stream.open_reader()  # it is never closed: the turn has a reader until it ends
+            return await self._with_status(generation, reader, 0)
+        return await self._with_status(generation, reader, self._status_wait_seconds)
 
     async def drain(self, grace_seconds: float) -> None:
         """Refuse new turns and let running ones end. After the grace, interrupt and store the rest."""

@@ -179,6 +179,25 @@ async def test_a_chain_holds_everything_said_on_any_replica(serve: Serve, backen
     assert fork["previous_response_id"] == first["id"]
 
 
+async def test_a_response_may_name_items_of_earlier_ones(serve: Serve, backend: Backend) -> None:
+    async with (
+        serve(api_keys=(KEY, OTHER_KEY)) as client,
+        sdk(client) as ask,
+        sdk(client, OTHER_KEY) as other,
+    ):
+        first = await ask.responses.create(model="test-model", input="One")
+        asked: Any = [
+            {"type": "item_reference", "id": f"msg_{first.id.removeprefix('resp_')}i0000"},
+            {"type": "item_reference", "id": first.output[0].id},
+            {"role": "user", "content": "Two"},
+        ]
+        await ask.responses.create(model="test-model", input=asked)
+        said = [message["content"] for message in backend.completions[-1].body["messages"]]
+        assert said == ["One", "Hello, world", "Two"]
+        with pytest.raises(openai.NotFoundError):
+            await other.responses.create(model="test-model", input=asked)
+
+
 async def test_calls_of_one_turn_go_back_in_one_message_without_thoughts(
     serve: Serve, backend: Backend
 ) -> None:

@@ -82,6 +82,32 @@ async def test_a_response_reads_its_conversation_and_appends_to_it_on_any_replic
         assert items[2].id == first.output[0].id
 
 
+async def test_a_chain_that_begins_in_a_conversation_holds_what_was_said_there(
+    serve: Serve, backend: Backend
+) -> None:
+    async with serve() as client, sdk(client) as ask:
+        conversation = await ask.conversations.create(items=[user_message("I am Ada.")])
+        first = await ask.responses.create(model="test-model", input="Hi", conversation=conversation.id)
+        await ask.responses.create(model="test-model", input="Later", conversation=conversation.id)
+        await ask.responses.create(model="test-model", input="Fork", previous_response_id=first.id)
+    said = [message["content"] for message in backend.completions[-1].body["messages"]]
+    assert said == ["I am Ada.", "Hi", "Hello, world", "Fork"]
+
+
+async def test_a_question_of_chat_does_not_replace_a_response_in_the_background(
+    serve: Serve, backend: Backend
+) -> None:
+    user = uuid.uuid4().hex
+    backend.script = PausedScript(event(chunk("Hel")))
+    async with serve(resume_grace_seconds=0) as client, sdk(client) as ask:
+        conversation = await ask.conversations.create(extra_body={"user": user})
+        await ask.responses.create(
+            model="test-model", input="Hi", conversation=conversation.id, background=True
+        )
+        question = {"user_id": user, "message": "Hi", "conversation_id": conversation.id}
+        assert (await client.post("/chat", json=question)).status_code == 409
+
+
 async def test_a_conversation_runs_one_response_at_a_time_read_or_not(serve: Serve, backend: Backend) -> None:
     script = PausedScript(event(chunk("Hel")))
     backend.script = script

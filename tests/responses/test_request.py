@@ -46,7 +46,7 @@ body = st.fixed_dictionaries(
 def test_any_body_is_read_or_refused(fields: dict[str, Any]) -> None:
     with suppress(ServiceError):
         read = read_body(fields)
-        request = read_request(read, model="test-model")
+        request = read_request(read, read.input, model="test-model")
         completion_fields(read, request)
         chat_messages(request.input)
 
@@ -73,7 +73,7 @@ def test_a_choice_of_allowed_tools_is_written_as_these_tools_alone() -> None:
     tools: list[Any] = [{"type": "function", "name": name} for name in ("one", "two")]
     allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "two"}]}
     read = read_body({"input": "Hi", "tools": tools, "tool_choice": allowed})
-    fields = completion_fields(read, read_request(read, model="test-model"))
+    fields = completion_fields(read, read_request(read, read.input, model="test-model"))
     assert [tool["function"]["name"] for tool in fields["tools"]] == ["two"]
     assert fields["tool_choice"] == "required"
 

@@ -1,6 +1,5 @@
 """`POST /v1/responses`: starts the turn of a response, or attaches to it."""
 
-import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -26,6 +25,7 @@ from app.api.v1.conversations.access import own_conversation
 from app.api.v1.responses.access import so_far
 from app.api.v1.responses.framing import ResponseFraming
 from app.api.v1.responses.history import chain, said_in
+from app.api.v1.responses.references import resolved
 from app.errors import TurnNotFound
 from app.models import ResponseRequest, TurnRequest, Viewer
 from app.prompts.response_items import chat_messages
@@ -118,9 +118,10 @@ async def create_response(
     fields = await read_object(request)
     model = read_model(fields, service.settings)
     body = read_body(fields)
-    asked = read_request(body, model=model)
     identity = identify(caller, trusted_user, fields)
     earlier, conversation = await _context(service, viewer, body)
+    given = await resolved(service, viewer, body.input, conversation)
+    asked = read_request(body, given, model=model)
     turn = _turn_request(asked, conversation, identity, idempotency_key)
     prompts = ResponsePrompts(
         completion_fields(body, asked),
@@ -186,19 +187,13 @@ def _turn_request(
         include_usage=True,
         if_busy="reject",
         idempotency_key=idempotency_key,
-        grace_seconds=_grace_seconds(asked, idempotency_key),
+        # If nothing else can read it, a closed connection is the stop button.
+        grace_seconds=None if asked.is_stored or idempotency_key is not None else 0,
         scope=identity.scope if conversation is None else conversation.scope,
         is_limited=identity.is_named,
-        waits_for_status=not asked.is_background,
+        is_background=asked.is_background,
         response=asked,
     )
-
-
-def _grace_seconds(asked: ResponseRequest, idempotency_key: str | None) -> float | None:
-    if asked.is_background:
-        return math.inf
-    # If nothing else can read it, a closed connection is the stop button.
-    return None if asked.is_stored or idempotency_key is not None else 0
 
 
 async def _record_of(service: Service, reader: Reader) -> ResponseRecord:

@@ -1,10 +1,12 @@
 """The earlier part of a prompt: the chain of responses before a new one, or its conversation."""
 
+from itertools import takewhile
+
 import msgspec
 
 from app.api.v1.responses.access import ended, own_response
 from app.errors import ContextLengthExceeded, ValidationFailed
-from app.models import Viewer
+from app.models import TurnRecord, Viewer
 from app.prompts.response_items import turn_messages, turns_of
 from app.prompts.response_prompts import Turns
 from app.responses.errors import PreviousResponseNotFound, ResponseNotFound
@@ -41,6 +43,8 @@ async def chain(service: Service, viewer: Viewer, response_id: str) -> Turns:
             if left < 0:
                 raise ContextLengthExceeded("The chain of responses is too long.", param=_PARAM)
             turns.append(turn_messages(stored.request.input, _output(stored)))
+            if stored.record.history_id:
+                turns += (await _said_before(service, stored.record))[::-1]
             stored = await _before(service, stored)
     return turns[::-1]
 
@@ -50,6 +54,12 @@ async def said_in(service: Service, conversation: StoredConversation) -> Turns:
     async with request_deadline():
         items = await service.items.every_item(conversation.user_id, conversation.conversation_id)
     return turns_of(map(msgspec.json.decode, items))
+
+
+async def _said_before(service: Service, record: TurnRecord) -> Turns:
+    """Return what was said in a conversation before a turn."""
+    items = map(msgspec.json.decode, await service.items.every_item(record.user_id, record.history_id))
+    return turns_of(takewhile(lambda item: record.turn_id not in item["id"], items))
 
 
 async def _before(service: Service, stored: StoredResponse) -> StoredResponse | None:
