@@ -140,3 +140,38 @@ async def test_a_turn_whose_owner_has_died_is_closed(serve: Serve, url: str) -> 
         assert (events[0].content, events[-1].json["error"]["code"]) == ("Hel", LOST.code)
         assert [message["content"] for message in await stored_messages(redis, "user")] == ["Hi", "Hel"]
         assert await running_turns(redis) == set()
+
+
+async def test_responses_are_kept_chained_followed_and_erased(
+    serve: Serve, backend: Backend, url: str
+) -> None:
+    async with serve(redis_url=url) as here, serve(redis_url=url) as elsewhere:
+        asked = {"model": "test-model", "input": "Hi", "user": "ada"}
+        items = [{"role": "user", "content": "I am Ada."}]
+        made = await here.post("/v1/conversations", json={"user": "ada", "items": items})
+        conversation = made.json()["id"]
+        first = (await here.post("/v1/responses", json={**asked, "conversation": conversation})).json()
+        await elsewhere.post("/v1/responses", json={**asked, "previous_response_id": first["id"]})
+        assert len(backend.completions[-1].body["messages"]) == 4
+        listed = (await elsewhere.get(f"/v1/conversations/{conversation}/items?order=asc")).json()["data"]
+        assert [item["role"] for item in listed] == ["user", "user", "assistant"]
+        newest = f"/v1/conversations/{conversation}/items/{listed[-1]['id']}"
+        assert (await here.delete(newest)).status_code == 200
+        changed = await here.post(f"/v1/conversations/{conversation}", json={"metadata": {"a": "b"}})
+        assert changed.json()["metadata"] == {"a": "b"}
+
+        backend.script = PausedScript(event(chunk("one")))
+        running = (await here.post("/v1/responses", json={**asked, "background": True})).json()
+        cancelled = await elsewhere.post(f"/v1/responses/{running['id']}/cancel")
+        assert cancelled.json()["status"] == "cancelled"
+        assert (await elsewhere.get(f"/v1/responses/{running['id']}")).json() == cancelled.json()
+
+        assert (await here.delete("/users/ada")).status_code == 204
+        for path in (
+            f"responses/{first['id']}",
+            f"responses/{running['id']}",
+            f"conversations/{conversation}",
+        ):
+            assert (await elsewhere.get(f"/v1/{path}")).status_code == 404
+    async with open_redis(url) as redis:
+        assert await running_turns(redis) == set()
