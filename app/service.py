@@ -211,7 +211,10 @@ async def _open_turns(
     writer = JournalWriter(journal)
     remote = RemoteTurns(journal, owners)
     responses = ResponseRepository(
-        store, ttl_seconds=settings.history_ttl_seconds, unstored_seconds=settings.resume_ttl_seconds
+        store,
+        ttl_seconds=settings.history_ttl_seconds,
+        unstored_seconds=settings.llm_total_timeout_seconds + closed_seconds,
+        resume_seconds=settings.resume_ttl_seconds,
     )
     items = ConversationItems(
         store,

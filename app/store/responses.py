@@ -45,48 +45,49 @@ class ResponseRepository:
     Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 
-    def __init__(self, redis: RedisClient, *, ttl_seconds: int, unstored_seconds: float) -> None:
+    def __init__(
+        self, redis: RedisClient, *, ttl_seconds: int, unstored_seconds: float, resume_seconds: float
+    ) -> None:
         """Use a client that the caller closes.
 
         Args:
             redis: A client whose answers are bytes.
             ttl_seconds: How long a response is kept after its end; 0: for ever.
-            unstored_seconds: How long the request of a response with `store: false` is kept after its end,
-                for readers that attach to the turn.
+            unstored_seconds: How long the index names a response with `store: false`, from its start.
+            resume_seconds: How long a turn can be followed after its end. As long is kept the request of a
+                response with `store: false`, for readers that attach to the turn.
         """
         self._redis = redis
         self._ttl_seconds = ttl_seconds
         self._unstored_seconds = int(unstored_seconds)
+        self._resume_seconds = int(resume_seconds)
         self._finish = Script(redis, "finish_response")
 
     async def create(self, record: TurnRecord) -> None:
-        """Keep the request of a response that begins."""
+        """Keep the request of a response that begins, and note its turn for an erasure of its user."""
         key, index = keys.response(record.turn_id), keys.responses(record.user_id)
-        started_ms = record.created_ms
-        fields = {
-            "user_id": record.user_id,
-            "conversation_id": record.conversation_id,
-            "model": record.model,
-            "scope": record.scope,
-            "created_at": record.created_at,
-            "request": _encode(record.response),
-        }
+        assert record.response is not None  # other turns have nothing to keep here
+        is_stored = record.response.echo["store"]
+        kept_seconds = self._ttl_seconds + _UNFINISHED_SECONDS if is_stored else self._unstored_seconds
+        is_forever = is_stored and not self._ttl_seconds
         # The index first: what it does not name would not be erased.
         async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.zadd(index, {record.turn_id: started_ms})
+            until_ms = "+inf" if is_forever else record.created_ms + kept_seconds * 1000
+            pipeline.zadd(index, {record.turn_id: until_ms})
+            pipeline.zremrangebyscore(index, "-inf", record.created_ms)
             if self._ttl_seconds:
-                kept_seconds = self._ttl_seconds + _UNFINISHED_SECONDS
-                pipeline.zremrangebyscore(index, "-inf", started_ms - kept_seconds * 1000)
-                pipeline.expire(index, kept_seconds)
+                # As long as the one that is kept longest.
+                pipeline.expire(index, kept_seconds, nx=True)
+                pipeline.expire(index, kept_seconds, gt=True)
             else:
                 pipeline.persist(index)
-            pipeline.hset(key, mapping=fields)  # type: ignore[arg-type]
+            pipeline.hset(key, mapping=_fields(record))
             pipeline.expire(key, _UNFINISHED_SECONDS)
             await pipeline.execute()
 
     async def finish(self, turn_id: str, result: bytes | None) -> None:
         """Keep a response as it has ended, once; None: it is not kept."""
-        seconds = self._unstored_seconds if result is None else self._ttl_seconds
+        seconds = self._resume_seconds if result is None else self._ttl_seconds
         async with translated_redis_errors():
             await self._finish(keys=[keys.response(turn_id)], args=[result or b"", seconds])
 
@@ -122,3 +123,7 @@ class ResponseRepository:
 
 
 _DESCRIBED = ("user_id", "conversation_id", "model", "scope", "created_at")
+
+
+def _fields(record: TurnRecord) -> dict[Any, Any]:
+    return {**{name: getattr(record, name) for name in _DESCRIBED}, "request": _encode(record.response)}

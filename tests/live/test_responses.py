@@ -405,6 +405,34 @@ async def test_a_response_of_one_credential_is_unknown_to_another(serve: Serve) 
         assert refused.value.code == "previous_response_not_found"
 
 
+async def test_what_one_user_of_a_proxy_makes_is_unknown_to_another(serve: Serve) -> None:
+    alice, bob = ({"X-User": f"{name}-{uuid.uuid4().hex}"} for name in ("alice", "bob"))
+    async with serve(trusted_user_header="X-User") as client:
+        made = (await client.post("/v1/responses", json=body(user="ignored"), headers=alice)).json()
+        kept = (await client.post("/v1/conversations", json={}, headers=alice)).json()
+        for path in (f"responses/{made['id']}", f"conversations/{kept['id']}"):
+            assert (await client.get(f"/v1/{path}", headers=alice)).status_code == 200
+            assert (await client.get(f"/v1/{path}", headers=bob)).status_code == 404
+            assert (await client.get(f"/v1/{path}")).status_code == 404
+        assert (await client.delete(f"/users/{alice['X-User']}")).status_code == 204
+        assert (await client.get(f"/v1/responses/{made['id']}", headers=alice)).status_code == 404
+
+
+async def test_a_repeated_key_attaches_to_a_response_in_the_background(
+    serve: Serve, backend: Backend
+) -> None:
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    asked = body(user=uuid.uuid4().hex, background=True)
+    async with serve() as one, serve() as other, sdk(one) as ask:
+        created = (await one.post("/v1/responses", json=asked, headers=headers)).json()
+        async with asyncio.timeout(10):
+            while (await ask.responses.retrieve(created["id"])).status != "completed":
+                pass
+        again = (await other.post("/v1/responses", json=asked, headers=headers)).json()
+    assert (again["id"], again["status"]) == (created["id"], "completed")
+    assert len(backend.completions) == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "param"),
     [

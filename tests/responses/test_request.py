@@ -41,7 +41,7 @@ body = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(body)
 def test_any_body_is_read_or_refused(fields: dict[str, Any]) -> None:
     with suppress(ServiceError):
@@ -51,7 +51,7 @@ def test_any_body_is_read_or_refused(fields: dict[str, Any]) -> None:
         chat_messages(request.input)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(item | anything, max_size=3))
 def test_any_items_are_read_or_refused(given_items: list[Any]) -> None:
     with suppress(ServiceError):

@@ -146,7 +146,7 @@ async def create_response(
         return respond(reader, ResponseFraming(response, reader.stream))
     if body.background:
         with reader:
-            return json_response(_queued(response), turn_id=reader.stream.id)
+            return json_response(await _as_begun(response, reader), turn_id=reader.stream.id)
     whole = await or_disconnect(request, _whole(response, reader))
     if whole is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
@@ -209,8 +209,11 @@ async def _record_of(service: Service, reader: Reader) -> ResponseRecord:
     return response
 
 
-def _queued(response: ResponseRecord) -> dict[str, Any]:
-    return response_object(response, Outcome("queued"), output=[])
+async def _as_begun(response: ResponseRecord, reader: Reader) -> dict[str, Any]:
+    """Return a response in the background: as it stands if an earlier request has started it."""
+    if reader.stream.end is None and not len(reader.stream.events):
+        return response_object(response, Outcome("queued"), output=[])
+    return await so_far(response, reader)
 
 
 async def _whole(response: ResponseRecord, reader: Reader) -> dict[str, Any]:
