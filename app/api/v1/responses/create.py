@@ -133,7 +133,8 @@ async def create_response(
         affinity=turn.affinity,
     )
     slot.take()
-    slot.assign(turn.user_id)
+    if identity.is_named:
+        slot.assign(turn.user_id)
     reader = await or_disconnect(request, service.engine.start(turn, prompts), discard=Reader.close)
     if reader is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)

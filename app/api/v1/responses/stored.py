@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from app import errors
-from app.api.dependencies import ReaderSlotDep, Respond, ServiceDep, ViewerDep
+from app.api.dependencies import CallerDep, ReaderSlotDep, Respond, ServiceDep, ViewerDep
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
 from app.api.v1.bodies import json_response
@@ -43,6 +43,7 @@ _JSON: dict[int | str, dict[str, Any]] = {
 async def retrieve_response(
     *,
     response_id: str,
+    caller: CallerDep,
     viewer: ViewerDep,
     service: ServiceDep,
     slot: ReaderSlotDep,
@@ -56,7 +57,8 @@ async def retrieve_response(
     if not stream:
         return json_response(await as_it_stands(service, stored), turn_id=turn_id)
     slot.take()
-    slot.assign(stored.record.user_id)
+    if not caller.is_shared_as(stored.record.user_id):
+        slot.assign(stored.record.user_id)
     try:
         reader = await service.directory.follow(turn_id)
     except (TurnExpired, TurnNotFound):
