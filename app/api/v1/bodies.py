@@ -127,10 +127,14 @@ def read_options(body: dict[str, Any], name: str) -> dict[str, Any]:
 def require_count(body: dict[str, Any], name: str) -> None:
     """Require that an optional field is a whole number of at least 1: a cap of another type would be none.
 
+    JSON does not tell 16.0 from 16, so the field becomes an integer.
+
     Raises:
         ValidationFailed: It is something else.
     """
     value = body.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = body[name] = int(value)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
         raise ValidationFailed(f"{name}: expected a whole number of at least 1", param=name)
 
