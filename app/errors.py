@@ -47,19 +47,11 @@ ServiceError
 `app.api.errors` maps each class to an HTTP status: nothing below the API knows HTTP.
 """
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
+
+from app.quota import Quota
 
 ErrorType = Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
-
-
-class Quota(NamedTuple):
-    """How many turns a user may start in a window of time."""
-
-    limit: int
-    window_seconds: int
-    remaining: int
-    reset_seconds: int
-    """Seconds until the next window."""
 
 
 class ServiceError(Exception):

@@ -14,7 +14,8 @@ from starlette.types import Scope
 
 from app import errors
 from app.api.schemas import ErrorBody
-from app.errors import Quota, ServiceError
+from app.errors import ServiceError
+from app.quota import Quota
 from app.responses.errors import (
     ItemNotFound,
     PreviousResponseNotFound,

@@ -2,8 +2,8 @@
 
 from typing import Literal, NamedTuple
 
-from app.errors import Quota
 from app.models import TurnEnd
+from app.quota import Quota
 
 
 class AdmissionResult(NamedTuple):

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from app.errors import InvalidLastEventId, Quota
+from app.errors import InvalidLastEventId
 from app.models import TurnEnd, TurnRecord
+from app.quota import Quota
 from app.turns.event_log import EventLog
 
 
