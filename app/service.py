@@ -293,7 +293,7 @@ async def _open_turns(
             items=items,
             history=history,
             responses=responses,
-            titles=TitleRepository(store, history_ttl_seconds=settings.history_ttl_seconds),
+            titles=TitleRepository(store),
             authenticator=authenticator,
             prober=Prober({"llm": _probe_of(backends, settings.llm_model), "redis": history.probe}),
             metrics=metrics,

@@ -35,8 +35,7 @@ class TitleRepository:
     Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 
-    def __init__(self, redis: RedisClient, *, history_ttl_seconds: int) -> None:
-        self._history_ttl_seconds = history_ttl_seconds
+    def __init__(self, redis: RedisClient) -> None:
         self._read = Script(redis, "read_titles")
         self._set = Script(redis, "set_titles")
 
@@ -70,7 +69,6 @@ class TitleRepository:
                 keys=[keys.titles(user_id), keys.conversations(user_id)],
                 args=[
                     int(replaces),
-                    self._history_ttl_seconds,
                     *(part for each in titles.items() for part in each),
                 ],
             )

@@ -12,8 +12,8 @@ from tests.store.turns import running_turns, turn, turn_messages
 TITLES = "chat:{user}:titles"
 
 
-def repository(redis: Redis, history_ttl_seconds: int = 3600) -> TitleRepository:
-    return TitleRepository(redis, history_ttl_seconds=history_ttl_seconds)
+def repository(redis: Redis) -> TitleRepository:
+    return TitleRepository(redis)
 
 
 async def add(redis: Redis, turn_id: str, conversation_id: str, question: str) -> None:
@@ -69,7 +69,7 @@ async def test_a_title_of_ones_own_replaces_the_default_and_is_not_replaced_by_i
     titles = repository(fake_redis)
     assert await titles.rename("user", "a", "Mine")
     assert await titles.titles("user", ["a"]) == {"a": "Mine"}
-    assert await fake_redis.ttl(TITLES) == 3600
+    assert await fake_redis.ttl(TITLES) == 60
 
 
 async def test_an_unknown_conversation_cannot_be_renamed(fake_redis: Redis) -> None:
@@ -79,7 +79,8 @@ async def test_an_unknown_conversation_cannot_be_renamed(fake_redis: Redis) -> N
 
 async def test_titles_are_kept_for_ever_if_conversations_are(fake_redis: Redis) -> None:
     await add(fake_redis, "t1", "a", "A question")
-    await repository(fake_redis, history_ttl_seconds=0).rename("user", "a", "Mine")
+    await fake_redis.persist("chat:{user}:conversations")
+    await repository(fake_redis).rename("user", "a", "Mine")
     assert await fake_redis.ttl(TITLES) == -1
 
 
@@ -108,6 +109,18 @@ async def test_a_conversation_that_has_expired_takes_its_title_along(fake_redis:
 
 async def test_titles_are_kept_as_long_as_the_conversation_goes_on(fake_redis: Redis) -> None:
     await add(fake_redis, "t1", "a", "A question")
-    await repository(fake_redis, history_ttl_seconds=5).rename("user", "a", "Mine")
+    await fake_redis.expire("chat:{user}:conversations", 5)
+    await repository(fake_redis).rename("user", "a", "Mine")
+    assert await fake_redis.ttl(TITLES) == 5
     await add(fake_redis, "t2", "a", "Another question")
     assert await fake_redis.ttl(TITLES) == 60
+
+
+async def test_a_shorter_time_to_live_takes_no_title_from_an_older_conversation(fake_redis: Redis) -> None:
+    await add(fake_redis, "t1", "a", "A question")
+    await repository(fake_redis).rename("user", "a", "Mine")
+    running = running_turns(fake_redis, ttl_seconds=5)
+    record = turn("t2", conversation_id="b")
+    await running.start(record, fingerprint="", if_busy="reject", is_limited=False)
+    await running.finish(record, *turn_messages("t2"), TurnEnd("complete"))
+    assert await fake_redis.ttl(TITLES) > 5

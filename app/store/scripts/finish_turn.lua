@@ -126,7 +126,6 @@ redis.call('HSET', sizes_key, conversation, string.format('%d:%s', bytes, turn_i
 if history_seconds > 0 then
   redis.call('EXPIRE', messages_key, history_seconds)
   redis.call('EXPIRE', sizes_key, history_seconds)
-  redis.call('EXPIRE', titles_key, history_seconds)
   redis.call('EXPIRE', items_key, history_seconds)
   redis.call('EXPIRE', order_key, history_seconds)
   -- The index is kept for as long as the conversation in it that is kept longest: its time is never shortened.
@@ -136,9 +135,15 @@ if history_seconds > 0 then
 else
   redis.call('PERSIST', messages_key)
   redis.call('PERSIST', sizes_key)
-  redis.call('PERSIST', titles_key)
   redis.call('PERSIST', items_key)
   redis.call('PERSIST', order_key)
   redis.call('PERSIST', conversations_key)
+end
+-- The titles are kept as long as the index.
+local index_seconds = redis.call('TTL', conversations_key)
+if index_seconds >= 0 then
+  redis.call('EXPIRE', titles_key, index_seconds)
+else
+  redis.call('PERSIST', titles_key)
 end
 return {'closed'}
