@@ -1,9 +1,7 @@
-"""The finish reasons of real providers: which of them end an answer, and which tell of a failure.
+"""The finish reasons that backends send: which of them end an answer, and which report a failure.
 
-Sources, each read in the provider's own reference of chat completions or in its server's code:
-OpenAI, Azure, Mistral, DeepSeek, Z.ai, Groq, xAI, OpenRouter, Together, Cerebras, Hugging Face (TGI), vLLM,
-SGLang, llama.cpp, Ollama, IBM watsonx, Baidu and Tencent; and the vocabularies of Anthropic, Bedrock
-(Converse), Cohere and Gemini, which gateways in front of these pass through untranslated.
+The comments name the providers that use a reason. Gateways pass the words of Anthropic, Bedrock (Converse),
+Cohere and Gemini on untranslated. A reason in neither table ends no answer, and is logged.
 """
 
 import re
@@ -23,7 +21,7 @@ FILTERED = frozenset(
         "spii",
     }
 )
-"""A filter has cut the answer. It is whole: nothing more will come."""
+"""A filter has cut the answer. Nothing more will come, so the answer is complete."""
 
 CUT_SHORT = frozenset(
     {
@@ -74,12 +72,12 @@ _FAILURES = frozenset(
         "timeout",
         "time_limit",  # IBM, with the next
         "cancelled",
-        "load",  # Ollama: it has loaded the model, or let it go, and answered nothing
+        "load",  # Ollama: it has loaded or unloaded the model, and answered nothing
         "unload",
     }
 )
 _UNSET = frozenset({"", "null", "none"})
-"""What a backend writes into chunks before the last one (Ollama, Alibaba, servers that print a None)."""
+"""Placeholders in chunks before the last one (Ollama, Alibaba, servers that print a None)."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.: -]{1,64}")
 
@@ -90,12 +88,17 @@ def is_unset(reason: str) -> bool:
 
 
 def is_finish(reason: str) -> bool:
-    """Tell whether an answer that ends with this reason is whole."""
+    """Tell whether an answer that ends with this reason is complete."""
     return _name(reason) in _FINISHES
 
 
+def is_filtered(reason: str) -> bool:
+    """Tell whether a filter has cut the answer that ends with this reason."""
+    return _name(reason) in FILTERED
+
+
 def is_failure(reason: str) -> bool:
-    """Tell whether the backend says with this reason that it has failed."""
+    """Tell whether the backend reports a failure of its own with this reason."""
     return _name(reason) in _FAILURES
 
 
@@ -110,10 +113,10 @@ def is_filtered(reason: str) -> bool:
 
 
 def printable(reason: str) -> str:
-    """Return a reason that may be logged and told: it is a backend's word, and could be any text."""
+    """Return a reason that may be logged: a backend can send any text."""
     return reason if _PLAIN.fullmatch(reason) else "unprintable"
 
 
 def _name(reason: str) -> str:
-    """Drop capitals, and the cause that Gemini writes behind a colon."""
+    """Drop capitals, and the cause that Gemini adds after a colon."""
     return reason.partition(":")[0].strip().lower()

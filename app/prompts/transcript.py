@@ -1,10 +1,9 @@
-"""Stored turns as a backend gets them: what the strictest chat template takes."""
+"""Stored turns as a backend gets them, in a form that the strictest chat template accepts."""
 
 from collections.abc import Iterable
 
+from app.llm.finish import is_filtered
 from app.models import AssistantMessage, Message, UserMessage
-
-_FILTERED = "content_filter"
 
 _THINKING = (
     ("<think>", "</think>"),  # DeepSeek-R1, Qwen3, and most others: vLLM's reasoning parsers
@@ -18,7 +17,7 @@ _THINKING = (
     ("<longcat_think>", "</longcat_think>"),  # Meituan's LongCat
     ("◁think▷", "◁/think▷"),  # Moonshot's Kimi-VL
 )
-"""Tags around what a model thinks before it answers, in lower case."""
+"""Tags around what a model thinks before it answers, in lower case. The comments name models or sources."""
 _BARE_END = "</think>"
 """DeepSeek-R1's template opens the block in the prompt. Its answers only close it."""
 
@@ -26,12 +25,13 @@ _BARE_END = "</think>"
 def as_sent(turn: Iterable[Message]) -> list[dict[str, str]]:
     """Return a turn's question and answer in OpenAI's shape; empty: the turn is left out.
 
-    A turn is left out as a whole if its question or its answer is blank, so that user and assistant take
-    turns. So is an answer that a content filter has cut: with its text the next prompt would be refused, too.
+    A turn is left out as a whole if its question or its answer is blank, so that user and assistant
+    alternate. So is a turn whose answer a filter has cut: with its text the backend would refuse the next
+    prompt, too.
     """
     questions = [message.content for message in turn if isinstance(message, UserMessage)]
     answers = [
-        "" if message.finish_reason == _FILTERED else without_thinking(message.content)
+        "" if _is_filtered(message) else without_thinking(message.content)
         for message in turn
         if isinstance(message, AssistantMessage)
     ]
@@ -42,7 +42,10 @@ def as_sent(turn: Iterable[Message]) -> list[dict[str, str]]:
 
 
 def without_thinking(answer: str) -> str:
-    """Return an answer without the leading blocks in which its model thought. An open block has no end."""
+    """Return an answer without the leading blocks in which its model thought.
+
+    A block that is never closed goes on to the end.
+    """
     while True:
         text = answer.lstrip()
         for opening, closing in _THINKING:
@@ -58,6 +61,10 @@ def message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
+def _is_filtered(answer: AssistantMessage) -> bool:
+    return answer.finish_reason is not None and is_filtered(answer.finish_reason)
+
+
 def _after(closing: str, text: str) -> str:
     for candidate in (closing, closing.upper()):
         _, found, rest = text.partition(candidate)
@@ -67,6 +74,6 @@ def _after(closing: str, text: str) -> str:
 
 
 def _after_bare_end(answer: str) -> str:
-    """Leave out what a tag on a line of its own ends; within a line, the answer talks about the tag."""
+    """Leave out what ends with a tag on a line of its own. Within a line, the answer talks about the tag."""
     before, found, rest = answer.partition(f"\n{_BARE_END}\n")
     return rest.lstrip() if found and _THINKING[0][0] not in before else answer

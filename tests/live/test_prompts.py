@@ -45,6 +45,7 @@ def answers(*deltas: dict[str, Any], finish_reason: str = "stop") -> bytes:
         (answers({"content": "<think>hm"}), "<think>hm", None),
         (answers({"reasoning_content": "hm"}), "", None),
         (answers({"content": "forbidden half"}, finish_reason="content_filter"), "forbidden half", None),
+        (answers({"content": "forbidden half"}, finish_reason="SAFETY"), "forbidden half", None),
         (
             answers(*({"content": part} for part in ("<thi", "nk>\nfirst I", " add</th", "ink>\n\n**4**"))),
             "<think>\nfirst I add</think>\n\n**4**",
@@ -73,6 +74,7 @@ async def test_a_conversation_goes_on_after_an_odd_answer(
         assert (await chat(client, "Two", user_id=user))[-1].data == "[DONE]"
     prompt = [message["content"] for message in backend.completions[-1].body["messages"][1:]]
     assert prompt == (["Two"] if sent is None else ["One", sent, "Two"])
+    assert len(backend.completions) == 2, "no prompt was refused"
     assert len(await stored_messages(redis, user)) == 4
 
 

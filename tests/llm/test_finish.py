@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.llm.finish import FILTERED, is_failure, is_finish, is_unset, printable
+from app.llm.finish import FILTERED, is_failure, is_filtered, is_finish, is_unset, printable
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,16 @@ def test_a_placeholder_is_told_from_a_reason(reason: str) -> None:
 
 def test_every_filter_ends_the_answer() -> None:
     assert all(map(is_finish, FILTERED))
+
+
+@pytest.mark.parametrize("reason", [*sorted(FILTERED), "SAFETY", "content_filter: PROHIBITED_CONTENT"])
+def test_a_filters_reason_is_known_in_every_spelling(reason: str) -> None:
+    assert is_filtered(reason)
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "error", "weird"])
+def test_no_other_reason_is_a_filters(reason: str) -> None:
+    assert not is_filtered(reason)
 
 
 @pytest.mark.parametrize(

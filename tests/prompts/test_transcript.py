@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.llm.finish import FILTERED
 from app.models import AssistantMessage, Message, TurnRequest, TurnStatus, UserMessage
 from app.prompts.builder import PromptBuilder
 from app.prompts.transcript import as_sent
@@ -25,7 +26,7 @@ THOUGHTS = [
 CONTENT = st.sampled_from(
     ["", " ", "\n\n", "\t", "\u3000", "\x1c", "\x85", "yes", "x" * 100, "🙂 no", *THOUGHTS]
 )
-FINISHES = st.sampled_from([None, "stop", "length", "content_filter", "tool_calls"])
+FINISHES = st.sampled_from([None, "stop", "length", "content_filter", "SAFETY", "tool_calls"])
 IDS = st.sampled_from([f"t{n}" for n in range(6)])
 QUESTIONS = st.builds(UserMessage, CONTENT, IDS, st.just(AT))
 ANSWERS = st.builds(
@@ -131,13 +132,19 @@ def test_a_leading_think_block_stays_out_and_everything_else_stays_as_it_is(cont
         ("\n\n", "stop"),
         ("<think>cut in the middle", "length"),
         ("<think>all of it</think>\n", "stop"),
-        ("forbidden half", "content_filter"),
     ],
 )
 def test_a_turn_without_an_answer_to_send_is_left_out(content: str, finish_reason: str) -> None:
     assert as_sent(answered(content, finish_reason)) == []
 
 
+@pytest.mark.parametrize(
+    "finish_reason", [*sorted(FILTERED), "SAFETY", "PROHIBITED_CONTENT", "content_filter: SAFETY"]
+)
+def test_a_turn_whose_answer_a_filter_has_cut_is_left_out(finish_reason: str) -> None:
+    assert as_sent(answered("forbidden half", finish_reason)) == []
+
+
 def test_a_refusal_of_the_model_is_its_answer() -> None:
-    sent = as_sent(answered("I can't help with that.", "refusal"))
+    sent = as_sent(answered("I can't help with that.", "stop"))
     assert sent[-1] == {"role": "assistant", "content": "I can't help with that."}
