@@ -81,8 +81,9 @@ class Server(uvicorn.Server):
             _log.info("listening", url=_url(listener))
         if self._is_open:
             _log.warning(
-                "no authentication configured (API_KEYS, JWT_SECRET or JWT_JWKS_URL): "
-                "anyone who can reach this port can act as any user"
+                "no authentication configured",
+                consequence="anyone who can reach this port can act as any user",
+                remedy="set API_KEYS, JWT_SECRET or JWT_JWKS_URL",
             )
         if sockets:
             self._on_listening(_url(sockets[0]))
@@ -102,12 +103,13 @@ class Server(uvicorn.Server):
         service: Service = self._app.state.service
         if self._draining is None:
             _log.info(
-                "draining: running turns may end; a second signal interrupts them",
+                "draining",
                 grace_seconds=self._grace_seconds,
+                hint="running turns may end; a second signal interrupts them",
             )
             self._draining = asyncio.create_task(self._drain(service.engine))
         else:
-            _log.info("draining ends now: running turns are interrupted")
+            _log.info("grace period ended", reason="second signal")
             service.engine.end_grace_period()
 
     async def _drain(self, engine: TurnEngine) -> None:

@@ -66,9 +66,10 @@ def _raise_descriptor_limit(settings: Settings) -> None:
     needed = settings.max_active_turns + settings.max_readers + OTHER_DESCRIPTORS
     if soft < needed:
         _log.warning(
-            "too few open files: raise ulimit -Hn, or lower MAX_ACTIVE_TURNS and MAX_READERS",
+            "too few open files",
             limit=soft,
             needed=needed,
+            remedy="raise ulimit -Hn, or lower MAX_ACTIVE_TURNS and MAX_READERS",
         )
 
 
@@ -101,7 +102,7 @@ def _warn_of_misspelt_settings(settings: Settings) -> None:
     keys = {each.api_key_env for each in settings.backends}
     names = {*os.environ, *dotenv_values(ENV_FILE)} - keys
     for name, meant in misspelt_settings(names, settings).items():
-        _log.warning("unknown setting; did you mean another one?", name=name, meant=meant)
+        _log.warning("unknown setting", name=name, similar=meant)
 
 
 def _greet(settings: Settings, url: str) -> None:
@@ -114,7 +115,7 @@ def _look_up(variable: str, host: str) -> None:
     try:
         socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
-        _log.warning("a variable names a host that cannot be resolved", variable=variable, host=host)
+        _log.warning("host not resolved", variable=variable, host=host)
 
 
 def _bind(settings: Settings) -> socket.socket:

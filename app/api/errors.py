@@ -197,7 +197,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return respond(request.scope, errors.InvalidJson())
-    # The first part is the place in the request, the second the field, the others the place in its value.
+    # The first part is the place in the request, the second the field, the rest the place in its value.
     param = str(first["loc"][1])[:_MAX_PARAM_CHARS] if len(first["loc"]) > 1 else None
     reason = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "expected", 1)
     return respond(
@@ -226,5 +226,5 @@ def _allowed_methods(request: Request) -> str:
 
 
 async def _defect(request: Request, error: Exception) -> Response:
-    _log.error("request failed by a defect", request_id=request.state.request_id, exc_info=error)
+    _log.error("request failed", reason="defect", request_id=request.state.request_id, exc_info=error)
     return respond(request.scope, errors.InternalError())

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
-import structlog
 from fastapi import APIRouter, Query, Response
 from pydantic.json_schema import SkipJsonSchema
 
@@ -35,7 +34,6 @@ router = APIRouter(
     ),
 )
 
-_log = structlog.get_logger()
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 # If it is missing, it is None; a query has no null.
@@ -102,7 +100,6 @@ async def delete_conversation(
 ) -> Response:
     """Erase a conversation, its running turn too."""
     await service.eraser.delete_conversation(user_id, conversation_id)
-    _log.info("conversation erased", user_id=user_id, conversation_id=conversation_id)
     return Response(status_code=204)
 
 
@@ -110,8 +107,6 @@ async def delete_conversation(
 async def delete_user(user_id: UserId, service: ServiceDep) -> Response:
     """Erase all text that is kept about the user."""
     await service.eraser.delete_user(user_id)
-    # A backup that is restored brings the user back: the log says who has to be erased again.
-    _log.info("user erased", user_id=user_id)
     return Response(status_code=204)
 
 

@@ -45,7 +45,7 @@ def embedded_model(name: str, data_dir: Path) -> Iterator[tuple[str, SecretStr]]
     ) as process:
         process.wait_until(lambda: _has_output(process), seconds=_START_SECONDS)
         address = process.output.readline().decode().strip()
-        _log.info("embedded model started, for trying out only", model=name, url=address)
+        _log.info("embedded model started", model=name, url=address, purpose="for trying out only")
         yield f"{address}/v1", SecretStr(key)
 
 

@@ -90,7 +90,7 @@ class EmbeddedProcess:
                 raise EmbeddedError(f"{self._name} did not start within {seconds:g} s{self._last_words()}")
             if now - logged > 1:
                 logged = now
-                _log.info("still starting", what=self._name, seconds=round(now - started))
+                _log.info("embedded part still starting", what=self._name, seconds=round(now - started))
             time.sleep(_POLL_SECONDS)
 
     def __enter__(self) -> Self:
@@ -104,7 +104,7 @@ class EmbeddedProcess:
         try:
             self._guard.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            _log.error("killing an embedded part that does not end", what=self._name)
+            _log.error("embedded part killed", what=self._name, reason="it did not end")
             os.killpg(self._guard.pid, signal.SIGKILL)  # the guard leads its session
             self._guard.wait()
         self.output.close()

@@ -60,7 +60,7 @@ def embedded_store(data_dir: Path) -> Iterator[str]:
             pass_fds=[lock.fileno()],
         ) as process:
             process.wait_until(lambda: _answers(path), seconds=_START_SECONDS)
-            _log.info("embedded store started: Valkey, append-only file on", data=str(data_dir))
+            _log.info("embedded store started", data=str(data_dir))
             yield f"unix://{quote(str(path))}"
 
 

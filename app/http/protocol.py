@@ -98,7 +98,7 @@ class HttpProtocol(HttpToolsProtocol):
         )
         super().connection_made(self._lingering)
         if len(self.connections) > self._limits.connections:
-            _log.warning("closed a new connection: too many are open", limit=self._limits.connections)
+            _log.warning("connection closed", reason="too many are open", limit=self._limits.connections)
             transport.abort()
             return
         self._set_deadline()
@@ -235,7 +235,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._has_stopped = True
         self._cancel_deadline()
         if self._is_in_message and not self._is_in_head and not self.cycle.response_complete:
-            # The request has been handed on already: whoever reads its body finds the reason there.
+            # The application has the request already. It finds the reason when it reads the body.
             self.scope["extensions"][INVALID_BODY_EXTENSION]["reason"] = refusal
             self.cycle.message_event.set()
         else:

@@ -1,4 +1,4 @@
-"""Structured logs on standard error, ours and the libraries' alike; no message text at any level."""
+"""Structured logs of the service and of its libraries, on standard error. No level logs message text."""
 
 import asyncio
 import logging
@@ -15,16 +15,16 @@ from app.observability.storms import StormFilter
 _log = structlog.get_logger()
 
 _CHATTY = {
-    # They log what passes through them: chunks, prompts, URLs.
+    # Below these levels they log chunks, prompts and URLs.
     "sse_starlette": logging.INFO,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "redis": logging.WARNING,
     "urllib3": logging.WARNING,
-    # Its warnings have the collector's path.
+    # Its warnings contain the collector's path.
     "opentelemetry": logging.ERROR,
     "asyncio": logging.WARNING,
-    # It tells of its own start and stop what the service says in its own words.
+    # The service logs its start and stop itself.
     "uvicorn": logging.WARNING,
 }
 
@@ -34,7 +34,7 @@ def configure_logging(*, level: str, log_format: Literal["auto", "json", "consol
 
     Args:
         level: Least severity that is logged.
-        log_format: `auto` is `console` where standard error is a terminal, else `json`.
+        log_format: `auto` is `console` if standard error is a terminal, otherwise `json`.
     """
     is_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
@@ -65,13 +65,13 @@ def configure_logging(*, level: str, log_format: Literal["auto", "json", "consol
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name, least in _CHATTY.items():
         logging.getLogger(name).setLevel(max(least, logging.getLogger().level))
-    # A storm of retries is one failure; whoever retries says how it ended.
+    # Many retries are one failure, and the code that retries logs how it ended.
     stamina.instrumentation.set_on_retry_hooks([])
 
 
 def log_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what failed where nobody was waiting; asyncio's own line has the exception's text."""
-    _log.error("something failed unseen", what=context["message"], exc_info=context.get("exception"))
+    """Log an exception that no code awaited, without its text, which the line of asyncio would contain."""
+    _log.error("unhandled exception", what=context["message"], exc_info=context.get("exception"))
 
 
 def _renderers(*, is_console: bool) -> list[Processor]:
@@ -85,7 +85,7 @@ def _write_where_it_failed(out: TextIO, exc_info: ExcInfo) -> None:
 
 
 def _where_it_failed(exc_info: ExcInfo) -> str:
-    """A traceback without values and without the exceptions' texts: both may hold what users wrote."""
+    """Format a traceback without values and without the exceptions' texts: both may contain user text."""
     parts: list[str] = []
     error: BaseException | None = exc_info[1]
     while error is not None:

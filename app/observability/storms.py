@@ -1,4 +1,4 @@
-"""Few lines in a storm: where a thousand requests fail for one reason, a few lines say so."""
+"""A limit on repeated log lines: if a thousand requests fail for one reason, a few lines are enough."""
 
 import logging
 import time
@@ -17,9 +17,9 @@ class _Interval:
 
 
 class StormFilter(logging.Filter):
-    """Lets the first warnings and errors of a kind pass, and holds the others back for a while.
+    """Passes the first warnings and errors of a kind in each interval, and drops the rest.
 
-    The first line after that has `held_back`: how many there were.
+    The first line of the next interval has `held_back`, the number of dropped lines.
     """
 
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -49,7 +49,7 @@ class StormFilter(logging.Filter):
 
 
 def _kind(record: logging.LogRecord) -> Hashable:
-    """Lines of one kind differ in nothing but whom they are about; structlog's message is a dictionary."""
+    """Return what lines of one kind have in common. The message of structlog is a dictionary."""
     if isinstance(record.msg, dict):
         return record.name, record.msg.get("event"), record.msg.get("code")
     return record.name, str(record.msg)

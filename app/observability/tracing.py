@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry's conventions for generative AI; off unless an endpoint is set.
+"""Traces that follow OpenTelemetry's conventions for generative AI; off unless an endpoint is set.
 
 Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. FastAPI makes the server's span.
-No span holds what was asked or answered, and none an exception's text.
+No span contains a question, an answer or the text of an exception.
 """
 
 import asyncio
@@ -35,21 +35,21 @@ _log = structlog.get_logger()
 
 
 class Tracing:
-    """Makes spans, and sends them by OTLP over HTTP where there is a collector."""
+    """Makes spans and, if there is a collector, sends them to it with OTLP over HTTP."""
 
     def __init__(self, endpoint: str) -> None:
-        """Make spans; the caller closes it.
+        """Set up a provider of spans, which the caller closes.
 
         Args:
-            endpoint: The collector's base URL; empty: there is none. OpenTelemetry's other usual variables
-                count as well.
+            endpoint: The collector's base URL; empty: there is none. OpenTelemetry's other standard variables
+                apply as well.
         """
         provider = _provider(endpoint) if endpoint else None
         self._provider = provider
         self._tracer: Tracer = provider.get_tracer("app") if provider is not None else NoOpTracer()
 
     def of_requests(self) -> TelemetryConfig:
-        """What FastAPI is to trace: a span a request, without the steps in between."""
+        """Return what FastAPI traces: one span for each request, none for the steps within it."""
         return {
             "tracer_provider": self._provider,
             "tracing": self._provider is not None,
@@ -62,7 +62,7 @@ class Tracing:
 
     @contextmanager
     def completion(self, model: str, max_tokens: int | None) -> Iterator[Span]:
-        """The span of one call of the backend; what is asked within carries its `traceparent`."""
+        """Open the span of one call of the backend. Requests within it carry its `traceparent`."""
         with self._tracer.start_as_current_span(
             f"chat {model}",
             kind=SpanKind.CLIENT,
@@ -73,7 +73,7 @@ class Tracing:
                 **({"gen_ai.request.max_tokens": max_tokens} if max_tokens is not None else {}),
                 "gen_ai.output.type": "text",
             },
-            # Its message might hold anything.
+            # The message of an exception may contain anything.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
@@ -85,18 +85,18 @@ class Tracing:
                 raise
 
     async def aclose(self) -> None:
-        """Send what is left, for a while."""
+        """Send the remaining spans, within a deadline."""
         if self._provider is not None:
-            # A daemon: a collector that takes connections and says nothing does not hold the process up.
+            # A daemon thread: a collector that accepts connections and never answers must not block the exit.
             sending = Thread(target=self._provider.shutdown, daemon=True)
             sending.start()
             with anyio.move_on_after(_SHUTDOWN_SECONDS):
-                while sending.is_alive():  # noqa: ASYNC110 - threads set no event of the loop
+                while sending.is_alive():  # noqa: ASYNC110 - a thread that ends sets no event of the loop
                     await asyncio.sleep(_POLL_SECONDS)
 
 
 def describe_backend(span: Span, *, name: str, url: str) -> None:
-    """Note which backend is asked; after a failover the last one counts."""
+    """Set the backend that is asked; after a failover, the last one."""
     parts = urlsplit(url)
     span.set_attribute("app.backend", name)
     span.set_attribute("server.address", parts.hostname or "")
@@ -104,7 +104,7 @@ def describe_backend(span: Span, *, name: str, url: str) -> None:
 
 
 def describe_answer(span: Span, *, finish_reason: str | None, usage: Mapping[str, Any] | None) -> None:
-    """Note what became of a call."""
+    """Set the finish reason and the token counts."""
     if finish_reason is not None:
         span.set_attribute("gen_ai.response.finish_reasons", [finish_reason])
     for attribute, field in (("input", "prompt_tokens"), ("output", "completion_tokens")):
@@ -114,7 +114,7 @@ def describe_answer(span: Span, *, finish_reason: str | None, usage: Mapping[str
 
 
 class _WithoutQueries(SpanProcessor):
-    """A query may hold what does not belong there, such as a token."""
+    """Removes queries from spans: a client may have put a token there."""
 
     def on_start(self, span: SpanOfSdk, parent_context: Context | None = None) -> None:  # noqa: ARG002 - its signature
         if "url.query" in (span.attributes or {}):
@@ -142,9 +142,10 @@ def _warn_of_other_protocols() -> None:
         if protocol := os.environ.get(name, "").strip():
             if protocol != _PROTOCOL:
                 _log.warning(
-                    f"{name} is ignored: traces go out as {_PROTOCOL}. "
-                    "Set the endpoint to the collector's port for HTTP, usually 4318",
+                    "setting ignored",
+                    name=name,
                     protocol=protocol,
+                    reason=f"traces are sent as {_PROTOCOL}; set the endpoint to that port, usually 4318",
                 )
             return
 

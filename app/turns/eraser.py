@@ -52,7 +52,7 @@ class ConversationEraser:
     async def delete_conversation(self, user_id: str, conversation_id: str) -> None:
         """Erase a conversation, its running turn and what is kept of its turns."""
         await self._erase(user_id, conversation_id)
-        _log.info("conversation erased")
+        _log.info("conversation erased", user_id=user_id, conversation_id=conversation_id)
 
     async def delete_user(self, user_id: str) -> None:
         """Erase all text that is kept about a user."""
@@ -63,7 +63,8 @@ class ConversationEraser:
         await self._erase_turns_without_conversation(user_id)
         while turn_ids := await self._responses.turn_ids(user_id, limit=_AT_ONCE):
             await _all(self.delete_response(user_id, turn_id) for turn_id in turn_ids)
-        _log.info("user erased", conversations=erased)
+        # A restored backup brings the user back: the log says which users have to be erased again.
+        _log.info("user erased", user_id=user_id, conversations=erased)
 
     async def delete_response(self, user_id: str, turn_id: str) -> None:
         """Erase a response, its running turn and its journal. What it has added to a conversation stays.

@@ -109,7 +109,7 @@ async def test_a_host_that_is_not_known_here_is_told_by_its_variable(tmp_path: P
     (tmp_path / ".env").write_text((ROOT / ".env.vllm").read_text().replace("//vllm:", "//vllm.invalid:"))
     async with started(tmp_path, redis_url="redis://redis.invalid/0") as (service, _):
         while not any(entry.get("variable") == "REDIS_URL" for entry in service.log):
-            await service.logged("a variable names a host that cannot be resolved")
+            await service.logged("host not resolved")
 
 
 async def test_the_environment_wins_over_the_file_also_with_an_empty_value(

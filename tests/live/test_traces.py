@@ -119,4 +119,4 @@ def test_a_protocol_that_is_not_spoken_is_warned_of(
     with structlog.testing.capture_logs() as logs:
         Tracing("http://127.0.0.1:4317")
     assert [entry["protocol"] for entry in logs] == [protocol] * warnings
-    assert all(entry["event"].startswith(f"{variable} is ignored") for entry in logs)
+    assert all((entry["event"], entry["name"]) == ("setting ignored", variable) for entry in logs)
