@@ -27,7 +27,7 @@ RUN chmod -R a+rX,go-w app healthcheck.py && python -m compileall -q --invalidat
 
 FROM python:3.14-slim-trixie
 
-# VERSION is the one in pyproject.toml; REVISION, SOURCE and CREATED are known only to whoever builds a release.
+# VERSION is the one in pyproject.toml; only the build of a release knows REVISION, SOURCE and CREATED.
 ARG VERSION=0.1.0
 ARG REVISION=""
 ARG SOURCE=""

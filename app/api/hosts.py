@@ -1,4 +1,4 @@
-"""Where requests say that they go to and come from: the headers Host and Origin.
+"""The headers Host and Origin: the host that a request names, and the page that sends it.
 
 A web page may reach this service from a visitor's browser in two ways: under a name of its own that it has
 pointed at this machine (DNS rebinding), and by requests that a browser sends to any host without asking.

@@ -1,4 +1,4 @@
-"""Requests and answers as the OpenAPI description shows them."""
+"""Bodies of requests and responses, as the OpenAPI description shows them."""
 
 from typing import Annotated, Any, Literal
 
@@ -25,9 +25,9 @@ _NameField = Annotated[
 ]
 Name = Annotated[_NameField, AfterValidator(check_name)]
 ExistingName = Annotated[_NameField, AfterValidator(check_existing_name)]
-"""A name as earlier releases stored it: what is stored under it can be read and erased."""
+"""A name that an earlier release accepted: data stored under it can be read and erased."""
 _MAX_INTEGER = 2**63 - 1
-"""Backends read integers into 64 bits."""
+"""Backends store integers in 64 bits."""
 StopSequence = Annotated[str, Field(min_length=1)]
 
 
@@ -38,7 +38,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """One question. Sampling parameters mean what they mean to OpenAI and are handed to the backend."""
+    """One question. Sampling parameters have OpenAI's meaning and are passed on to the backend."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -53,7 +53,7 @@ class ChatRequest(BaseModel):
     ]
     conversation_id: Name = "default"
     if_busy: Literal["reject", "interrupt"] = "reject"
-    """What to do where another turn of the conversation is running and is read."""
+    """What to do if another turn of the conversation is running and has a reader."""
     model: Annotated[str, Field(min_length=1)] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
@@ -65,7 +65,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions = StreamOptions()
 
     def sampling(self) -> dict[str, Any]:
-        """What the backend is handed as it came."""
+        """Return the parameters that the backend gets unchanged."""
         return self.model_dump(
             include={
                 "temperature",
@@ -86,7 +86,7 @@ class StoppedTurn(BaseModel):
 
 
 class ActiveTurnBody(BaseModel):
-    """The question that is being answered; it is not among the messages yet."""
+    """The question that is being answered. It is not among the messages yet."""
 
     turn_id: str
     message: str
@@ -104,7 +104,7 @@ class ConversationSummary(BaseModel):
 class ConversationList(BaseModel):
     user_id: str
     conversations: list[ConversationSummary]
-    next_before: str | None = Field(description="Hand it back as `before` for the next page.")
+    next_before: str | None = Field(description="Send it as `before` to get the next page.")
 
 
 class UserMessageBody(BaseModel):
@@ -131,7 +131,7 @@ class ConversationPage(BaseModel):
     conversation_id: str
     active_turn: ActiveTurnBody | None
     messages: list[UserMessageBody | AssistantMessageBody]
-    next_before: str | None = Field(description="Hand it back as `before` for the page of older messages.")
+    next_before: str | None = Field(description="Send it as `before` to get the page of older messages.")
 
 
 class ErrorDetail(BaseModel):
@@ -140,11 +140,11 @@ class ErrorDetail(BaseModel):
     code: str
     param: str | None
     request_id: str
-    turn_id: str | None = Field(None, description="Only where a turn is meant.")
+    turn_id: str | None = Field(None, description="The turn concerned, if there is one.")
 
 
 class ErrorBody(BaseModel):
-    """Every failure has this shape, in a JSON body as in a stream."""
+    """The shape of every failure, in a JSON body and in a stream."""
 
     error: ErrorDetail
 

@@ -16,7 +16,7 @@ def check_head(http_version: str, target: bytes, headers: Sequence[tuple[bytes, 
         headers: With names in lower case.
 
     Raises:
-        InvalidHttp: Where the request goes, or where its body ends, is not certain.
+        InvalidHttp: The request's destination or the end of its body is ambiguous.
     """
     if http_version not in {"1.0", "1.1"}:
         raise InvalidHttp("Expected HTTP/1.1 or HTTP/1.0.")

@@ -65,10 +65,10 @@ class Backends:
         return [each for each in self.all if model in each.models]
 
     def in_order(self, model: str, affinity: str) -> list[Backend]:
-        """Return the backends to ask, in this order. One that is alone is asked whatever is known of it.
+        """Return the backends to ask, in this order. The only backend of a model is always asked.
 
-        Those whose Retry-After is not over are missing. Those whose breaker is open are missing, too, unless
-        all others are.
+        A backend whose Retry-After is not over is left out. One whose breaker is open is left out, too,
+        unless no backend is left.
         """
         offering = self.offering(model)
         return offering if len(offering) == 1 else in_order(_able(offering, model), affinity)

@@ -56,7 +56,7 @@ class Endpoint:
         self._headers = {
             "Accept": "*/*",
             "User-Agent": "streaming-llm-chat",
-            # A compressed stream would be held back by whoever compresses it.
+            # A backend or proxy that compresses a stream holds it back.
             "Accept-Encoding": "identity",
             "Connection": "keep-alive",
             **({"Authorization": f"Bearer {api_key}"} if api_key else {}),

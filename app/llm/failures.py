@@ -77,7 +77,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _tls_failure(error: ssl.SSLError) -> str:
-    """Say what is wrong with the TLS connection, and where an operator can mend it."""
+    """Say what is wrong with the TLS connection, and how an operator can mend it."""
     if not isinstance(error, ssl.SSLCertVerificationError):
         return "The model's backend does not speak TLS, or not a version of it that is known here."
     match getattr(error, "verify_code", None):

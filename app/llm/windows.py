@@ -1,4 +1,4 @@
-"""Where backends tell how many tokens a model's context holds: in answers to look-ups, and in refusals."""
+"""The places in which backends state a model's context size: answers to look-ups, and refusals."""
 
 import re
 from typing import Any

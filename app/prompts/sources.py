@@ -1,4 +1,4 @@
-"""Where a turn's prompt comes from: the service builds it of a conversation, or the client sends it whole."""
+"""The sources of a turn's prompt: the service builds it from a conversation, or the client sends it whole."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -40,7 +40,7 @@ class MessagePlace(msgspec.Struct, frozen=True, array_like=True):
     turn_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     kind: Literal["UserMessage", "AssistantMessage"]
     position: Annotated[int, msgspec.Meta(ge=0, le=_LAST_POSITION)] = _LAST_POSITION
-    """Where the message was. It may have come nearer to the beginning since, and never farther."""
+    """The message's position then. It may have moved towards the beginning since, never away from it."""
 
 
 class RawBlock(NamedTuple):
@@ -57,7 +57,7 @@ class MessagePage(NamedTuple):
 
     messages: list[Message]
     before: MessagePlace | None
-    """Where the page of older messages begins; None: there are none."""
+    """The beginning of the page of older messages; None: there are none."""
     active_turn: ActiveTurn | None
     exists: bool
     """Whether anything is kept of the conversation."""

@@ -232,7 +232,7 @@ class TurnJournal:
                 for key, cursor in cursors.items():
                     pipeline.xrange(key, min=f"({cursor}")
                 answers = await pipeline.execute(raise_on_error=False)
-            # An unreachable node does not hold back the entries of the others.
+            # An unreachable node does not hold back the entries of other nodes.
             answered = {
                 key: entries
                 for key, entries in zip(cursors, answers, strict=True)

@@ -23,7 +23,7 @@ REQUEST_TTL_SECONDS = 24 * 3600
 """How long a repeated Idempotency-Key finds the turn that it started."""
 
 _FIRST_LEASE_MS = 3000
-"""It is short: a start that Redis executes after its caller has given up frees the conversation soon."""
+"""Short: if Redis executes a start after its caller has timed out, the conversation is soon free again."""
 
 _log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
@@ -34,7 +34,7 @@ class TurnLeases:
     """Acquires, renews and releases the leases of conversations' running turns.
 
     A turn's id is its fencing token: an owner that finds another id in the key has lost the turn and writes
-    nothing. Every method raises HistoryUnavailable if Redis does not do its part in time.
+    nothing. Every method raises HistoryUnavailable if Redis does not answer in time.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class TurnLeases:
 
         Args:
             redis: A client whose answers are bytes.
-            index: Where other processes look for turns whose leases have expired.
-            owner: The id of this process, by which other processes reach the owner of a turn.
+            index: The index in which other processes find turns whose leases have expired.
+            owner: The id of this process, with which other processes reach it as the owner of a turn.
             lease_seconds: How long a lease is valid without a renewal.
-            closed_seconds: How long a turn is known to be closed, and is not closed again.
-            history_ttl_seconds: A conversation untouched for so long is forgotten; 0: never.
-            history_max_messages: Above it the oldest turns of a conversation are dropped.
-            history_max_bytes: Above it the oldest turns are dropped, too.
-            limits: How much one user may have.
+            closed_seconds: How long the end of a turn is kept. Meanwhile the turn is not closed again.
+            history_ttl_seconds: How long a conversation is kept after its last turn; 0: for ever.
+            history_max_messages: The most messages of a conversation. Above it the oldest turns are dropped.
+            history_max_bytes: The most bytes of a conversation. Above it the oldest turns are dropped, too.
+            limits: The limits of each user.
         """
         self._redis = redis
         self._index = index
@@ -81,14 +81,14 @@ class TurnLeases:
     async def start(
         self, record: TurnRecord, *, fingerprint: str, if_busy: Busy, is_limited: bool
     ) -> AdmissionResult:
-        """Make this the conversation's running turn, or say why not.
+        """Make this the conversation's running turn, or return why it is not.
 
-        A running turn that may be interrupted, or has no reader, is asked to stop; the caller tries again.
+        If the running turn may be interrupted, or has no reader, it is asked to stop. The caller tries again.
 
         Raises:
-            RateLimited: The user has started as many turns as this minute may have.
-            TooManyTurns: The user has as many running as there may be at once.
-            TooManyConversations: This would be one conversation more than the user may have.
+            RateLimited: The user has started as many turns as a minute allows.
+            TooManyTurns: The user has as many running turns as are allowed.
+            TooManyConversations: The user has as many conversations as are allowed.
         """
         start = partial(
             self._try_to_start, record, fingerprint=fingerprint, if_busy=if_busy, is_limited=is_limited
@@ -143,7 +143,7 @@ class TurnLeases:
         return answer
 
     async def find_request(self, record: TurnRecord, *, fingerprint: str) -> AdmissionResult | None:
-        """Find what a request with this turn's Idempotency-Key has started before, if anything."""
+        """Find the turn that an earlier request with this Idempotency-Key has started, if there is one."""
         async with translated_redis_errors():
             found: list[Any] = await self._redis.hmget(
                 keys.request(record.user_id, record.request), "fingerprint", "turn_id"
@@ -154,13 +154,13 @@ class TurnLeases:
         return AdmissionResult("attached" if known.decode() == fingerprint else "reused", turn_id.decode())
 
     async def end_of(self, user_id: str, turn_id: str) -> TurnEnd | None:
-        """Return how a turn was closed, as long as that is known."""
+        """Return how a turn was closed; None: it was not, or its end is no longer kept."""
         async with translated_redis_errors():
             end = await self._redis.get(keys.closed(user_id, turn_id))
         return _decode_end(end) if end else None
 
     async def find(self, user_id: str, conversation_id: str) -> TurnRecord | None:
-        """Find the conversation's running turn; its owner may have died."""
+        """Find the conversation's running turn. Its owner may have died."""
         async with translated_redis_errors():
             fields: Any = await self._redis.hgetall(keys.running(user_id, conversation_id))
         if b"turn_id" not in fields:
@@ -172,7 +172,11 @@ class TurnLeases:
         )
 
     async def renew(self, turns: Sequence[tuple[TurnRecord, bool]]) -> list[Lease]:
-        """Renew leases in one round trip. Each turn comes with whether its owner has a reader."""
+        """Renew leases in one round trip.
+
+        Args:
+            turns: Each turn, and whether it has a reader on this process.
+        """
         async with translated_redis_errors():
             answers = await self._renew.call_all(
                 [
@@ -190,11 +194,11 @@ class TurnLeases:
             )
         failures = [answer for answer in answers if isinstance(answer, RedisError)]
         if damaged := [failure for failure in failures if not isinstance(failure, UNREACHABLE_ERRORS)]:
-            # One damaged key costs no other turn its lease.
+            # A damaged key of one turn must not expire the leases of the rest.
             _log.error("leases not renewed", count=len(damaged), reason=str(damaged[0]))
         elif failures and len(failures) == len(answers):
             raise HistoryUnavailable from failures[0]
-        # If this fails, a process that finds a turn expired there looks at its lease before it closes it.
+        # If this fails, another process finds the turn expired in the index, and checks its lease first.
         with suppress(HistoryUnavailable):
             await self._index.note_renewed(
                 {
@@ -215,7 +219,7 @@ class TurnLeases:
         items: Sequence[bytes] = (),
         only_if_lapsed: bool = False,
     ) -> CloseResult:
-        """Append both messages and release the conversation, once. A closed turn stays as it is.
+        """Append both messages and release the conversation, once. A closed turn stays unchanged.
 
         A conversation of `/v1` gets `items`, an id and a text for each. A blank message of its turns is left
         out: items stand for it.
@@ -251,7 +255,7 @@ class TurnLeases:
         if outcome == b"closed":
             return CloseResult("closed", end)
         closed_before = _decode_end(rest[0]) if rest else None
-        # The mark has no words; those of this end are the same if it was this end that closed the turn.
+        # The mark is stored without a message. If this end has closed the turn, its message is known here.
         if closed_before == end.without_message():
             closed_before = end
         return CloseResult(outcome.decode(), closed_before)
@@ -259,7 +263,7 @@ class TurnLeases:
     async def abandon(
         self, record: TurnRecord, *, only_if_lapsed: bool = False
     ) -> Literal["alive", "read", "unread"]:
-        """Undo a start; `read`: a reader on another process waits for the turn."""
+        """Roll back a start; `read`: a reader on another process waits for the turn."""
         async with translated_redis_errors():
             outcome = await self._abandon(
                 keys=[

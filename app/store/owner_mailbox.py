@@ -11,7 +11,7 @@ from app.store.script import Call, Script
 
 
 class TurnAddress(NamedTuple):
-    """Where Redis keeps a running turn."""
+    """The parts of a running turn's key, and its id."""
 
     user_id: str
     conversation_id: str

@@ -57,11 +57,11 @@ class TurnEngine:
         Args:
             turns: The registry into which started turns go.
             admission: Lets turns into their conversations.
-            directory: Where turns are followed, wherever they run.
-            history: Where conversations are read.
-            journal: Where turns' events are stored.
-            responses: Where the requests of responses are stored.
-            prompts_for: Chooses where a turn's prompt comes from.
+            directory: Finds turns to follow, on any process.
+            history: Reads conversations.
+            journal: Stores the events of turns.
+            responses: Stores the requests of responses.
+            prompts_for: Chooses the source of a turn's prompt.
             new_generation: Makes the generation of a turn.
             max_active_turns: How many turns this process runs at once.
             status_wait_seconds: How long the HTTP status is held for the backend's first event.

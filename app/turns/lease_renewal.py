@@ -50,7 +50,7 @@ class LeaseRenewer:
         Args:
             turns: The turns that this process runs.
             leases: Their leases in Redis.
-            owners: Tells the owners of remote turns about readers here, and this process what others ask.
+            owners: Tells owners of remote turns about readers here; brings requests of other processes.
             remote: The remote turns that have readers here.
             grace_seconds: A turn that has been unread for so long is interrupted.
             lease_seconds: A turn whose lease is not renewed for so long is closed by another process.

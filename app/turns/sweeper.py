@@ -29,7 +29,7 @@ class TurnSweeper:
 
         Args:
             local: The ids of the turns that this process runs.
-            index: Where expired leases are found.
+            index: Finds expired leases.
             settlement: Ends the turns.
             lease_seconds: After a failure of Redis, no turn is settled until Redis has answered for so long.
         """
@@ -72,7 +72,7 @@ class TurnSweeper:
                     settling.create_task(self._settle(turn_id))
 
     async def _settle(self, turn_id: str) -> None:
-        """Settle one turn. A failure does not keep the others from being settled."""
+        """Settle one turn. If this fails, the remaining turns are settled nevertheless."""
         async with self._slots:
             try:
                 await self._settlement.settle_lapsed_by_id(turn_id)

@@ -120,7 +120,7 @@ function fit() {
   input.style.height = `${input.scrollHeight + input.offsetHeight - input.clientHeight}px`;
 }
 
-/** Show which model answers, and offer the others that the service has. */
+/** Show which model answers, and offer the other models of the service. */
 export function showModels() {
   modelChoice.replaceChildren(...models().map((name) => make("option", { value: name }, name)));
   modelChoice.value = models().includes(chosenModel()) ? chosenModel() : defaultModel();

@@ -46,7 +46,7 @@ export function append(...elements) {
   goToEnd();
 }
 
-/** Put older messages above the others, which stay where they are.
+/** Put older messages above the messages that are shown, which do not move.
  * @param {...Element} elements */
 export function prepend(...elements) {
   const fromEnd = log.scrollHeight - log.scrollTop;

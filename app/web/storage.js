@@ -58,7 +58,7 @@ export function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Return the id that this browser chose. It is random at first: whoever knows it may read what is stored under it. */
+/** Return the id that this browser chose. It is random at first: a client that knows it can read what is stored under it. */
 export function chosenUserId() {
   const found = forGood.get(USER);
   if (found) return found;

@@ -10,7 +10,7 @@ const LONGEST_PAUSE = 10_000;
 const STOP_PATIENCE = 1000;
 
 // A browser has six connections to a host for all its tabs, so a hidden tab holds none. It looks in now and then:
-// a turn that nobody reads for too long is interrupted.
+// a turn that has no reader for too long is interrupted.
 const LOOK_EVERY = 20_000;
 const LOOK_FOR = 2000;
 

@@ -1,9 +1,9 @@
 # ruff: noqa: INP001 -- a script, not a package
-"""Write vLLM's configuration file: the model and, where the model has none of its own, a chat template.
+"""Write vLLM's configuration file: the model and, if the model has none of its own, a chat template.
 
 vLLM refuses every chat with a model that has no chat template, and base models such as facebook/opt-125m
 have none. A template on vLLM's command line, however, wins over the model's own. So this runs before vLLM, on
-the same image, and names the template beside this file only where it is needed.
+the same image, and names the template beside this file only if it is needed.
 
 Usage: LLM_MODEL=… python3 write_config.py FILE.yaml
 """

@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._body is None:
             self._headers.append((name, value))
-        else:  # a trailer; nobody asked for it
+        else:  # a trailer, which no code reads
             self._head_bytes += len(name) + len(value)
             if self._head_bytes > 2 * MAX_HEAD_BYTES:
                 raise httptools.HttpParserCallbackError("the trailers are too large")

@@ -1,4 +1,4 @@
--- Read which turns a conversation's newest messages are of, and which others may still have a journal.
+-- Read which turns a conversation's newest messages are of, and which other turns may still have a journal.
 -- KEYS: running, messages, recent turns
 -- ARGV: how many messages and recent turns at most, how many bytes of messages to look through at most
 -- Returns {the running turn or '', number of messages, {the turn of each message or '', newest first}, {recent turns}}.
