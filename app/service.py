@@ -110,13 +110,7 @@ async def open_service(
         open_authenticator(settings) as authenticator,
         measured_loop_lag(metrics.loop_lag_seconds),
         _open_turns(
-            settings,
-            store,
-            backends,
-            Failover(backends, limits=limits, observer=metrics),
-            authenticator=authenticator,
-            metrics=metrics,
-            tracing=tracing,
+            settings, store, backends, limits, authenticator=authenticator, metrics=metrics, tracing=tracing
         ) as service,
     ):
         yield service
@@ -177,7 +171,7 @@ async def _open_turns(
     settings: Settings,
     store: RedisClient,
     backends: Backends,
-    llm: Failover,
+    limits: TimeLimits,
     *,
     authenticator: Authenticator,
     metrics: Metrics,
@@ -261,7 +255,7 @@ async def _open_turns(
         ),
         new_generation=partial(
             Generation,
-            llm=llm,
+            llm=Failover(backends, limits=limits, observer=metrics),
             journal=journal,
             writer=writer,
             settlement=settlement,

@@ -92,11 +92,6 @@ def is_finish(reason: str) -> bool:
     return _name(reason) in _FINISHES
 
 
-def is_filtered(reason: str) -> bool:
-    """Tell whether a filter has cut the answer that ends with this reason."""
-    return _name(reason) in FILTERED
-
-
 def is_failure(reason: str) -> bool:
     """Tell whether the backend reports a failure of its own with this reason."""
     return _name(reason) in _FAILURES

@@ -225,11 +225,8 @@ class Generation:
             backend = await self._llm.stream(
                 prompt.completion, self._on_chunks, began=began, on_attempt=self._telemetry.asked
             )
-            describe_answer(
-                span,
-                finish_reason=self._answer.finish_reason,
-                usage=self._answer.usage(prompt_tokens=prompt.tokens),
-            )
+            usage = self._answer.usage(prompt_tokens=prompt.tokens)
+            describe_answer(span, finish_reason=self._answer.finish_reason, usage=usage)
         if (counted := self._answer.prompt_tokens) is not None:
             self._prompts.learn(prompt, counted)
             backend.accepted(prompt.completion.model, counted)
@@ -275,11 +272,7 @@ class Generation:
         with suppress(HistoryUnavailable):
             return await self._settle()
         retrying = stamina.AsyncRetryingCaller(
-            attempts=None,
-            timeout=self._store_retry_seconds,
-            wait_initial=0.1,
-            wait_max=1.0,
-            wait_jitter=0.2,
+            attempts=None, timeout=self._store_retry_seconds, wait_initial=0.1, wait_max=1.0, wait_jitter=0.2
         )
         return await retrying(HistoryUnavailable, self._settle)
 
