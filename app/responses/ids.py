@@ -18,7 +18,7 @@ _ITEM = re.compile(r"[a-z]{2,4}_([0-9a-f]{32})(i?)([0-9a-f]{4,8})")
 
 
 class ItemPlace(NamedTuple):
-    """Where an item stands: in the input or in the output of a turn's response."""
+    """The place of an item: in the input or in the output of a turn's response."""
 
     turn_id: str
     is_input: bool
@@ -47,7 +47,7 @@ def input_item_id(kind: str, turn_id: str, index: int) -> str:
 
 
 def place_of_item(item_id: str) -> ItemPlace | None:
-    """Return where the item with this id stands, or None if no item has such an id."""
+    """Return the place of the item with this id, or None if no item has such an id."""
     found = _ITEM.fullmatch(item_id)
     return found and ItemPlace(found[1], bool(found[2]), int(found[3], 16))
 

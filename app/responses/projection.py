@@ -1,7 +1,7 @@
 """The events of a response, made of its turn's chunks and record alone.
 
-Whoever folds the same chunks gets the same bytes: a reader that has followed from the start, one that comes
-back on another process, and one that reads the journal after the end.
+The same chunks always make the same bytes: for a reader that has followed from the start, for one that comes
+back on another process, and for one that reads the journal after the end.
 """
 
 from typing import Any
