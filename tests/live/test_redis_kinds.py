@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,18 +46,30 @@ async def with_tls(folder: Path) -> AsyncIterator[str]:
 @asynccontextmanager
 async def with_the_rights_of_the_handbook(folder: Path) -> AsyncIterator[str]:
     server = Server(folder / "server")
-    handbook = (ROOT / "docs/operations.md").read_text()
-    command = re.search(r"redis-cli (ACL SETUSER chat .*)", handbook)
-    assert command is not None
     with running(server):
-        await server.ask(*shlex.split(command[1]))
-        yield f"redis://chat:a-password@127.0.0.1:{server.port}/0"
+        async with rights_of_the_handbook([server]):
+            yield f"redis://chat:a-password@127.0.0.1:{server.port}/0"
 
 
 @asynccontextmanager
-async def as_a_cluster(folder: Path) -> AsyncIterator[str]:
-    async with running_cluster(folder / "store") as cluster:
-        yield cluster.url
+async def as_a_cluster_with_the_rights_of_the_handbook(folder: Path) -> AsyncIterator[str]:
+    async with (
+        running_cluster(folder / "store") as cluster,
+        rights_of_the_handbook(cluster.servers, "+cluster|slots"),
+    ):
+        yield re.sub("//.*?@", "//chat:a-password@", cluster.url)
+
+
+@asynccontextmanager
+async def rights_of_the_handbook(servers: Sequence[Server], *further: str) -> AsyncIterator[None]:
+    """Add the handbook's user. At the end, check that the service tried nothing beyond its rights."""
+    handbook = (ROOT / "docs/operations.md").read_text()
+    command = re.search(r"redis-cli (ACL SETUSER chat .*)", handbook)
+    assert command is not None
+    for server in servers:
+        await server.ask(*shlex.split(command[1]), *further)
+    yield
+    assert [await server.ask("ACL LOG") for server in servers] == [[] for _ in servers]
 
 
 @asynccontextmanager
@@ -66,7 +78,13 @@ async def behind_sentinels(folder: Path) -> AsyncIterator[str]:
         yield sentinels.url
 
 
-KINDS = [behind_a_unix_socket, with_tls, with_the_rights_of_the_handbook, as_a_cluster, behind_sentinels]
+KINDS = [
+    behind_a_unix_socket,
+    with_tls,
+    with_the_rights_of_the_handbook,
+    as_a_cluster_with_the_rights_of_the_handbook,
+    behind_sentinels,
+]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
