@@ -50,6 +50,10 @@ async def _visit(client: httpx.AsyncClient, world: World, name: str) -> None:
             assert page.status_code in {200, 404}, page.status_code
             end = await _ask(client, user, _SOUND)
             assert end == "[DONE]", end
+            for is_streamed in (True, False):
+                end = await _complete(client, f"question {name} {n}", is_streamed=is_streamed)
+                world.counts[f"/v1 {end}"] += 1
+                assert await _complete(client, _SOUND, is_streamed=is_streamed) == "[DONE]"
         except Exception as error:  # noqa: BLE001 - any of them is a finding
             world.violations.append(f"question {name} {n}: {error!r}"[:300])
 
@@ -70,6 +74,28 @@ async def _ask(client: httpx.AsyncClient, user: str, message: str) -> str:
     assert line.endswith("-end"), line
     end: str = data if data == "[DONE]" else json.loads(data)["error"]["code"]
     assert end != "internal_error"
+    return end
+
+
+async def _complete(client: httpx.AsyncClient, message: str, *, is_streamed: bool) -> str:
+    """Ask for a completion; hold it against OpenAI's, and return its end."""
+    messages = [{"role": "user", "content": message}]
+    body = {"model": "test-model", "messages": messages, "stream": is_streamed}
+    response = await client.post("/v1/chat/completions", json=body)
+    if response.status_code != httpx.codes.OK:
+        code: str = response.json()["error"]["code"]
+        assert response.status_code != httpx.codes.INTERNAL_SERVER_ERROR, response.text
+        return f"{response.status_code} {code}"
+    if not is_streamed:
+        completion = json.loads(response.content, parse_constant=_refuse_constant)
+        assert all(choice["message"]["role"] == "assistant" for choice in completion["choices"]), completion
+        return "[DONE]"
+    events = [each for each in response.content.decode().split("\n\n") if each and not each.startswith(":")]
+    *chunks, last = [each.removeprefix("data: ") for each in events]
+    for data in chunks:
+        assert not json.loads(data, parse_constant=_refuse_constant).get("error"), data
+    end: str = last if last == "[DONE]" else json.loads(last)["error"]["code"]
+    assert end != "internal_error", last
     return end
 
 
