@@ -3,7 +3,8 @@
 //   const transport = new TurnTransport({ url: "http://localhost:8000", model: "smollm2-135m-instruct" });
 //   const chat = useChat({ id: "chat-1", transport, resume: true });
 //
-// Leaving the page stops nothing; stop() does. Tools go into the body: sendMessage(message, { body: { tools } }).
+// Leaving the page stops nothing; stop() does. Needs version 5 or later of the package `ai`; with versions 5 and 6,
+// stop() does not reach an answer that was resumed. Tools go into the body: sendMessage(message, { body: { tools } }).
 // A browser needs the page's origin in CORS_ORIGINS, or both behind one host.
 
 const RETRY_MS = 1000;
@@ -28,7 +29,7 @@ export class TurnTransport {
       method: "POST",
       headers: {
         ...this.#headers,
-        ...headers,
+        ...Object.fromEntries(new Headers(headers)),
         "Content-Type": "application/json",
         // The same key for every attempt: a repeated request does not start a second answer. And with a key, an
         // answer outlives its connection.
@@ -66,7 +67,8 @@ export class TurnTransport {
           connection.abort();
           controller.error(turn.abortSignal.reason);
           this.#storage.removeItem(`turn:${turn.chatId}`);
-          await fetch(`${this.#url}/chat/${await turnId}`, { method: "DELETE", headers: this.#headers });
+          const stop = { method: "DELETE", headers: this.#headers };
+          await fetch(`${this.#url}/chat/${await turnId}`, stop).catch(console.error);
         }),
       async pull(controller) {
         const { done, value } = await parts.next();
@@ -92,6 +94,7 @@ export class TurnTransport {
         if (response.ok) {
           turn.turnId ??= response.headers.get("X-Turn-Id");
           started(turn.turnId);
+          if (signal.aborted) return;
           if (!turn.isContinued) this.#storage.setItem(`turn:${turn.chatId}`, turn.turnId);
           for await (const data of events(response, signal)) {
             if (data === "[DONE]" || JSON.parse(data).error) this.#storage.removeItem(`turn:${turn.chatId}`);

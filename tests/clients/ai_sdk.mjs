@@ -105,7 +105,8 @@ const scenarios = {
   },
 
   async provider() {
-    const provider = createOpenAICompatible({ name: "service", baseURL: `${url}/v1`, apiKey: process.env.API_KEY, includeUsage: true });
+    const [baseURL, apiKey] = [`${url}/v1`, process.env.API_KEY];
+    const provider = createOpenAICompatible({ name: "service", baseURL, apiKey, includeUsage: true });
     const { textStream, usage } = streamText({ model: provider("test-model"), prompt: "Hello" });
     const parts = [];
     for await (const part of textStream) parts.push(part);
