@@ -3,8 +3,8 @@
 //   const transport = new TurnTransport({ url: "http://localhost:8000", model: "smollm2-135m-instruct" });
 //   const chat = useChat({ id: "chat-1", transport, resume: true });
 //
-// Leaving the page stops nothing; stop() does. Needs version 5 or later of the package `ai`; with versions 5 and 6,
-// stop() does not reach an answer that was resumed. Tools go into the body: sendMessage(message, { body: { tools } }).
+// Leaving the page stops nothing; stop() does. Tools go into the body: sendMessage(message, { body: { tools } }).
+// Needs version 5 or later of the package `ai`.
 // A browser needs the page's origin in CORS_ORIGINS, or both behind one host.
 
 const RETRY_MS = 1000;
