@@ -41,6 +41,33 @@ const scenarios = {
     print((await stream.finalChatCompletion()).choices.map((choice) => choice.message.content));
   },
 
+  async responses() {
+    const stream = client.responses.stream({ model: "test-model", input: "Hi" });
+    const events = [];
+    for await (const event of stream) events.push(event.type);
+    const first = await stream.finalResponse();
+    print({ text: first.output_text, status: first.status, last: events.at(-1) });
+    const again = [];
+    const replay = await client.responses.retrieve(first.id, { stream: true, starting_after: 2 });
+    for await (const event of replay) again.push(event.type);
+    print(JSON.stringify(again) === JSON.stringify(events.slice(3)));
+    const conversation = await client.conversations.create({ metadata: { topic: "greetings" } });
+    const asked = { model: "test-model", input: "Hi again", conversation: conversation.id };
+    print((await client.responses.create(asked)).output_text);
+    const roles = [];
+    for await (const item of client.conversations.items.list(conversation.id, { order: "asc" })) roles.push(item.role);
+    print(roles);
+    const tool = { type: "function", name: "weather", parameters: { type: "object" }, strict: false };
+    const chained = { model: "test-model", input: "Weather?", tools: [tool], previous_response_id: first.id };
+    print((await client.responses.create(chained)).output.map((item) => item.type));
+  },
+
+  async background() {
+    const { id } = await client.responses.create({ model: "test-model", input: "Hi", background: true });
+    print((await client.responses.cancel(id)).status);
+    print((await client.responses.retrieve(id)).status);
+  },
+
   async failures() {
     await failure(() => client.withOptions({ apiKey: "wrong-0123456789" }).models.list());
     await failure(() => client.models.retrieve("nope"));

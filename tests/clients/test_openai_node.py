@@ -62,6 +62,33 @@ async def test_two_choices_are_streamed_side_by_side(run: Run, backend: Backend)
         await client.end()
 
 
+async def test_responses_are_streamed_replayed_and_kept_in_conversations(run: Run, backend: Backend) -> None:
+    async with run("openai_node.mjs", "responses") as client:
+        ended = {"text": "Hello, world", "status": "completed", "last": "response.completed"}
+        assert await client.line() == ended
+        assert await client.line() is True
+        assert await client.line() == "Hello, world"
+        assert await client.line() == ["user", "assistant"]
+        assert await client.line() == ["message"]
+        await client.end()
+    sent = backend.completions[-1].body
+    assert [message["content"] for message in sent["messages"]] == ["Hi", "Hello, world", "Weather?"]
+    assert sent["tools"][0]["function"]["name"] == "weather"
+
+
+async def test_a_background_response_is_cancelled(run: Run, backend: Backend) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(answer("Hello")[0])
+        await exchange.hung_up.wait()
+
+    backend.script = script
+    async with run("openai_node.mjs", "background") as client:
+        assert [await client.line() for _ in range(2)] == ["cancelled", "cancelled"]
+        assert backend.completions[0].hung_up.is_set()
+        await client.end()
+
+
 async def test_failures_are_the_exceptions_that_it_has_for_them(run: Run, backend: Backend) -> None:
     async def break_off(exchange: Exchange) -> None:
         await exchange.head()
