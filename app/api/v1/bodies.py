@@ -1,9 +1,7 @@
 """Bodies of `/v1`: JSON objects of any fields, of which the service reads few."""
 
-import json
-import math
-import re
-from typing import Any, NoReturn
+from codecs import BOM_UTF8
+from typing import Any
 
 import msgspec
 from fastapi import Request, Response
@@ -11,7 +9,6 @@ from fastapi import Request, Response
 from app.errors import InvalidJson, ModelNotFound, ValidationFailed
 from app.settings import Settings
 
-_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 MESSAGE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["role", "content"],
@@ -43,12 +40,8 @@ async def read_object(request: Request) -> dict[str, Any]:
         ValidationFailed: It is not an object.
     """
     try:
-        text = (await request.body()).decode("utf-8-sig")
-        body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-        if _ESCAPED_SURROGATE.search(text):
-            json.dumps(body, ensure_ascii=False).encode()  # fails at half a surrogate pair
-    except UnicodeEncodeError:
-        raise InvalidJson("The body's text holds half a surrogate pair, which no encoding has.") from None
+        # The standard library would take several times as long, and half a surrogate pair.
+        body = msgspec.json.decode((await request.body()).removeprefix(BOM_UTF8))
     except (ValueError, RecursionError):
         raise InvalidJson from None
     if not isinstance(body, dict):
@@ -146,13 +139,3 @@ def json_response(body: Any, *, turn_id: str = "") -> Response:
         media_type="application/json",
         headers={"Cache-Control": "no-store", **({"X-Turn-Id": turn_id} if turn_id else {})},
     )
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
-def _finite(digits: str) -> float:
-    if math.isinf(value := float(digits)):
-        raise ValueError(f"{digits[:20]} is too large")
-    return value
