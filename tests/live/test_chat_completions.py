@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import openai
@@ -365,6 +366,15 @@ async def test_what_is_erased_of_a_user_are_completions_too(serve: Serve, backen
             assert (await other.get(f"/chat/{response.headers['x-turn-id']}")).status_code == 404
         again = await other.post("/v1/chat/completions", json=body, headers=headers)
         assert again.status_code == 404
+
+
+async def test_a_user_that_a_proxy_names_may_have_any_script(serve: Serve, redis: Any) -> None:
+    user = f"José María {uuid.uuid4().hex}"
+    body = {"model": "test-model", "messages": HI}
+    async with serve(trusted_user_header="X-User") as client:
+        response = await client.post("/v1/chat/completions", json=body, headers={b"X-User": user.encode()})
+        assert response.status_code == 200, response.text
+        assert await redis.exists(f"chat:{{{quote(user, safe='')}}}:started-turns")
 
 
 async def test_a_name_that_cannot_be_a_user_is_refused(serve: Serve) -> None:
