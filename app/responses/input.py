@@ -10,6 +10,7 @@ from app.responses.record import Item
 
 # Not sets: a client may send anything in place of a name, also what has no hash.
 _ROLES = ("user", "assistant", "system", "developer")
+_PHASES = ("commentary", "final_answer")
 _DETAILS = ("low", "high", "auto", "original")
 _TEXTS = ("input_text", "output_text", "text")
 
@@ -85,7 +86,9 @@ def _message(item: Item, param: str) -> Item:
         raise ValidationFailed(f"{param}: expected a message with content", param=param)
     read = _answer_part if role == "assistant" else _part
     parts = [read(part, param) for part in content]
-    return {"type": "message", "role": role, "status": "completed", "content": parts}
+    phase = item.get("phase") if role == "assistant" else None
+    extra = {"phase": phase} if phase in _PHASES else {}
+    return {"type": "message", "role": role, "status": "completed", "content": parts, **extra}
 
 
 def _call_output(item: Item, param: str) -> Item:
@@ -108,12 +111,8 @@ def _reasoning(item: Item, param: str) -> Item:
             if isinstance(part, dict)
         ]
     encrypted = item.get("encrypted_content")
-    return {
-        "type": "reasoning",
-        "status": "completed",
-        **texts,
-        "encrypted_content": encrypted if isinstance(encrypted, str) else None,
-    }
+    extra = {"encrypted_content": encrypted} if isinstance(encrypted, str) else {}
+    return {"type": "reasoning", "status": "completed", **texts, **extra}
 
 
 def _part(part: Any, param: str) -> dict[str, Any]:

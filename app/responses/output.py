@@ -92,7 +92,7 @@ class ContentItem:
         common = {"id": self._id, "type": self.kind, "status": self._status}
         if self.kind == "message":
             return {**common, "role": "assistant", "content": content}
-        return {**common, "summary": [], "content": content, "encrypted_content": None}
+        return {**common, "summary": [], "content": content}
 
     def _add(self, text: str, logprobs: Sequence[dict[str, Any]]) -> None:
         part = self._parts[-1]

@@ -199,9 +199,9 @@ class TurnEngine:
     async def _attach(self, turn_id: str) -> Reader:
         """Give a repeated request what its first one gets."""
         if (generation := self._turns.get(turn_id)) is not None:
-            reader = generation.stream.open_reader()
-            reader.record = generation.record
-            return await self._with_status(generation, reader, self._status_wait_seconds)
+            return await self._with_status(
+                generation, generation.stream.open_reader(), self._status_wait_seconds
+            )
         reader = await self._directory.follow(turn_id)
         stream = reader.stream
         with anyio.move_on_after(self._status_wait_seconds):

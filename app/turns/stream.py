@@ -123,8 +123,7 @@ class Reader:
     Attributes:
         position: The number of the last event that the reader has taken.
         quota: What the user may still start; set only for the reader that started the turn.
-        record: The turn's record; set only for readers of a request that
-            started the turn, or that attached to it on its owner.
+        record: The turn's record; set only for the reader that started the turn.
     """
 
     def __init__(self, stream: TurnStream, after: int) -> None:

@@ -336,6 +336,13 @@ async def test_a_running_response_is_no_previous_one_and_is_stopped_when_it_is_d
         assert (await client.get(f"/v1/responses/{created['id']}")).status_code == 404
 
 
+async def test_paths_of_openais_api_that_the_service_does_not_have_are_not_found(serve: Serve) -> None:
+    async with serve() as client:
+        for path in ("compact", "input_tokens"):
+            refused = await client.post(f"/v1/responses/{path}", json=body())
+            assert (refused.status_code, refused.json()["error"]["code"]) == (404, "not_found")
+
+
 async def test_input_items_are_listed_in_pages(serve: Serve) -> None:
     asked: Any = [{"role": "user", "content": text} for text in "abc"]
     async with serve() as client, sdk(client) as ask:

@@ -154,6 +154,13 @@ async def create_response(
     return json_response(whole, turn_id=reader.stream.id)
 
 
+@router.post("/compact", include_in_schema=False)
+@router.post("/input_tokens", include_in_schema=False)
+async def refuse_what_is_missing() -> Response:
+    """Say that there is nothing, as these are no ids of responses."""
+    raise errors.NotFound
+
+
 async def _context(
     service: Service, viewer: Viewer, body: ResponseBody
 ) -> tuple[Callable[[], Awaitable[Turns]], StoredConversation | None]:
@@ -212,7 +219,7 @@ async def _record_of(service: Service, reader: Reader) -> ResponseRecord:
 
 async def _as_begun(response: ResponseRecord, reader: Reader) -> dict[str, Any]:
     """Return a response in the background: as it stands if an earlier request has started it."""
-    if reader.stream.end is None and not len(reader.stream.events):
+    if reader.record is not None:
         return response_object(response, Outcome("queued"), output=[])
     return await so_far(response, reader)
 
