@@ -2,18 +2,14 @@
 
 ServiceError
 ├── RequestError                 type invalid_request_error: the request has to change
-│   ├── InvalidHttp
-│   ├── InvalidJson
+│   ├── InvalidHttp, InvalidJson
 │   ├── ValidationFailed
-│   ├── ModelNotAllowed
-│   ├── ModelNotFound
+│   ├── ModelNotAllowed, ModelNotFound
 │   ├── UnsupportedMediaType
 │   ├── MisdirectedRequest
 │   ├── BodyTooLarge
 │   ├── RequestTimeout
-│   ├── NotFound
-│   ├── TurnNotFound
-│   ├── ConversationNotFound
+│   ├── NotFound, TurnNotFound, ConversationNotFound
 │   ├── ResponseNotFound, PreviousResponseNotFound, ItemNotFound, UnsupportedValue: app.responses.errors
 │   ├── TurnExpired
 │   ├── ConversationBusy
@@ -27,9 +23,7 @@ ServiceError
 │   ├── InvalidApiKey
 │   └── Forbidden
 ├── RateLimitError               type rate_limit_error: the same request may pass later
-│   ├── RateLimited
-│   ├── TooManyTurns
-│   ├── TooManyConversations
+│   ├── RateLimited, TooManyTurns, TooManyConversations
 │   └── UpstreamRateLimited
 └── ServerError                  type server_error: the request was fine
     ├── InternalError

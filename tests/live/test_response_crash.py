@@ -13,10 +13,10 @@ from app.store import keys
 from app.turns import generation
 from tests.live.conftest import Serve
 from tests.live.test_crash import LEASE_SECONDS, owner
-from tests.live.test_responses import body, create, sdk, streamed, types
 from tests.support.backend import Backend
 from tests.support.chunks import chunk, event
 from tests.support.process import started
+from tests.support.responses import body, create, sdk, streamed, types
 from tests.support.store import frozen
 from tests.support.turns import PausedScript
 

@@ -8,9 +8,9 @@ import openai
 import pytest
 
 from tests.live.conftest import Serve
-from tests.live.test_responses import KEY, OTHER_KEY, body, sdk
-from tests.support.backend import Backend, says
+from tests.support.backend import Backend, Exchange, says
 from tests.support.chunks import chunk, event
+from tests.support.responses import KEY, OTHER_KEY, WEATHER, body, calls, sdk
 from tests.support.sse import chat
 from tests.support.turns import PausedScript
 
@@ -183,6 +183,36 @@ async def test_a_turn_of_chat_in_such_a_conversation_adds_its_items(serve: Serve
         await chat(client, "Hi", user_id=user, conversation_id=conversation.id)
         items = [item async for item in ask.conversations.items.list(conversation.id, order="asc")]
     assert texts(items) == ["Hi", "Hello, world"]
+
+
+async def test_a_turn_that_only_calls_functions_adds_items_but_no_blank_message(
+    serve: Serve, backend: Backend
+) -> None:
+    user = uuid.uuid4().hex
+    call = {"index": 0, "id": "a", "function": {"name": "weather", "arguments": "{}"}}
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.send(*calls(call))
+
+    backend.script = script
+    output: Any = [{"type": "function_call_output", "call_id": "a", "output": "sun"}]
+    async with serve() as client, sdk(client) as ask:
+        conversation = await ask.conversations.create(extra_body={"user": user})
+        await ask.responses.create(
+            model="test-model", input="Weather?", conversation=conversation.id, tools=[WEATHER]
+        )
+        backend.script = says("Sunny")
+        await ask.responses.create(
+            model="test-model", input=output, conversation=conversation.id, tools=[WEATHER]
+        )
+        page = (await client.get(f"/users/{user}/conversations/{conversation.id}")).json()
+        assert [each["content"] for each in page["messages"]] == ["Weather?", "Sunny"]
+        items = [item async for item in ask.conversations.items.list(conversation.id, order="asc")]
+        kinds = ["message", "function_call", "function_call_output", "message"]
+        assert [item.type for item in items] == kinds
+    roles = [message["role"] for message in backend.completions[-1].body["messages"]]
+    assert roles == ["user", "assistant", "tool"]
 
 
 async def test_a_conversation_of_one_credential_is_unknown_to_another(serve: Serve) -> None:
