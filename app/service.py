@@ -217,13 +217,9 @@ async def _open_turns(
         max_bytes=settings.history_max_bytes,
         max_conversations=settings.max_conversations_per_user,
     )
+    keeper = ResponseKeeper(responses)
     settlement = Settlement(
-        leases=leases,
-        journal=journal,
-        writer=writer,
-        index=index,
-        responses=ResponseKeeper(responses),
-        metrics=metrics,
+        leases=leases, journal=journal, writer=writer, index=index, responses=keeper, metrics=metrics
     )
     sweeper = TurnSweeper(turns, index=index, settlement=settlement, lease_seconds=lease_seconds)
     renewer = LeaseRenewer(

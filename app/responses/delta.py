@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -60,10 +61,13 @@ def read_delta(data: bytes) -> Delta:
 
 
 def _decode(data: bytes) -> dict[str, Any]:
+    """Read a chunk; one that cannot be read adds nothing: an error would reach the running turn."""
+    chunk: Any = None
     try:
         chunk = msgspec.json.decode(data)
     except (ValueError, RecursionError):
-        chunk = json.loads(data)  # half a surrogate pair
+        with suppress(ValueError, RecursionError):
+            chunk = json.loads(data)  # half a surrogate pair
     return chunk if isinstance(chunk, dict) else {}
 
 

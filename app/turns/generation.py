@@ -5,11 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import anyio
-import msgspec
 import stamina
 import structlog
 
-from app.clock import now, now_unix
+from app.clock import now
 from app.errors import (
     ContextLengthExceeded,
     HistoryUnavailable,
@@ -250,8 +249,6 @@ class Generation:
 
     async def _store(self, end: TurnEnd) -> None:
         """Store the turn, then end the stream. If that takes too long, end it and go on trying to store."""
-        if self.record.response is not None and end.code is None:
-            end = msgspec.structs.replace(end, ended_at=now_unix())
         self._end = end
         give_up = asyncio.get_running_loop().call_later(STORE_WAIT_SECONDS, self._stop_waiting)
         try:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import structlog
 
+from app.clock import now_unix
 from app.llm.chunk import parse_chunk
 from app.models import LOST, AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.observability.metrics import Metrics
@@ -58,6 +60,8 @@ class Settlement:
         """
         # First the journal: a reader of it must not meet the end before the last event.
         await self._writer.flush(stream)
+        if record.response is not None and end.code is None:
+            end = msgspec.structs.replace(end, ended_at=now_unix())
         events = stream.events.all_after(0) if self._responses.concerns(record) else []
         closed = await self._store(record, answer, events, end)
         end = closed.end or LOST

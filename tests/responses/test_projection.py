@@ -207,6 +207,12 @@ def test_half_of_a_character_waits_for_the_other_half() -> None:
     assert [each["delta"] for each in found if each["type"].endswith(".delta")] == ["a", "\N{GRINNING FACE}b"]
 
 
+def test_a_chunk_that_cannot_be_read_adds_nothing() -> None:
+    deep = b'{"choices":[{"delta":{"x":' + b"[" * 5000 + b"]" * 5000 + b"}}]}"
+    for odd in (deep, b'{"created":' + b"9" * 5000 + b"}", b"7", b"{"):
+        assert kinds(fold([odd])) == ["created", "in_progress", "completed"]
+
+
 def test_a_refusal_is_a_part_of_the_message() -> None:
     stream = fold([delta(refusal="I will not."), delta("stop")])
     assert events(stream)[-1]["response"]["output"][0]["content"] == [
