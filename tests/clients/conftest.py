@@ -99,6 +99,7 @@ def run(node: list[str], proxy: Proxy) -> Run:
             "PATH": os.environ["PATH"],
             "SCENARIO": scenario,
             "API_KEY": KEY,
+            "CHAT_MODEL": "test-model",
             "CHAT_URL": f"http://127.0.0.1:{proxy.port}",
             "TRANSPORT": (ROOT / "examples" / "ai-sdk-transport.mjs").as_uri(),
         }
