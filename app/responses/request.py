@@ -12,6 +12,7 @@ from app.models import ResponseRequest
 from app.responses.errors import UnsupportedValue
 from app.responses.input import read_items
 from app.responses.tools import read_tool_choice, read_tools
+from app.usage import MAX_COUNT
 
 _Body = TypeVar("_Body")
 
@@ -32,8 +33,8 @@ class ResponseBody(msgspec.Struct, kw_only=True):
     previous_response_id: str | None = None
     conversation: str | dict[str, Any] | None = None
     prompt: Any = None
-    max_output_tokens: Annotated[int, Meta(ge=1)] | None = None
-    max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1, le=MAX_COUNT)] | None = None
+    max_tool_calls: Annotated[int, Meta(ge=1, le=MAX_COUNT)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
@@ -123,7 +124,8 @@ def read_request(body: ResponseBody, given: object, *, model: str) -> ResponseRe
         "user": body.user if isinstance(body.user, str) else None,
     }
     return ResponseRequest(
-        echo=echo,
+        # As it will be read from the store, where a number may look different: all replicas send the same.
+        echo=msgspec.json.decode(msgspec.json.encode(echo)),
         input=[] if given is None else read_items(given, "input"),
         has_logprobs=bool(body.top_logprobs) or _LOGPROBS in (body.include or ()),
     )
@@ -135,8 +137,13 @@ def convert(body: Mapping[str, Any], kind: type[_Body]) -> _Body:
     Raises:
         ValidationFailed: One has another type.
     """
+    # JSON does not tell 16.0 from 16.
+    fields = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in body.items()
+    }
     try:
-        return msgspec.convert(body, kind)
+        return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         found = _PATH.search(str(error)) or _MISSING.search(str(error))
         param = found[1] if found else None

@@ -3,11 +3,13 @@
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ServiceError
+from app.models import ResponseRequest
 from app.prompts.response_items import chat_messages
 from app.responses.completion import completion_fields
 from app.responses.input import read_items
@@ -58,6 +60,15 @@ def test_any_items_are_read_or_refused(given_items: list[Any]) -> None:
         items = read_items(given_items, "items")
         assert read_items(items, "items") == items
         chat_messages(items)
+
+
+def test_a_number_is_the_same_here_and_read_from_the_store() -> None:
+    tool = {"type": "function", "name": "f", "parameters": {"maximum": 10**30, "minimum": 1.50}}
+    read = read_body({"input": "Hi", "tools": [tool], "max_output_tokens": 16.0, "temperature": 1})
+    request = read_request(read, read.input, model="test-model")
+    assert request.echo["max_output_tokens"] == 16
+    stored = msgspec.json.encode(request)
+    assert msgspec.json.encode(msgspec.json.decode(stored, type=ResponseRequest)) == stored
 
 
 def test_calls_that_follow_each_other_are_one_message() -> None:
