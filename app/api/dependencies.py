@@ -1,12 +1,11 @@
 """What routes depend on: the service, and what a request says in its headers and path."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Path, Request
-from pydantic import WithJsonSchema
 
 from app.api.cursors import LAST_EVENT_ID_PARAMETERS, last_event_id_of
 from app.api.event_stream import TurnResponse
@@ -56,41 +55,12 @@ def _require_json(content_type: str) -> None:
         raise UnsupportedMediaType
 
 
-async def _reader_slot(service: "ServiceDep") -> AsyncIterator[ReaderSlot]:
-    """Provide a slot that is released when the response has ended."""
-    slot = ReaderSlot(service.reader_slots)
-    try:
-        yield slot
-    finally:
-        slot.release()
-
-
-async def idempotency_key(
-    idempotency_key: Annotated[
-        str | None, WithJsonSchema({"type": "string", "pattern": f"^{_IDEMPOTENCY_KEY}$"}), Header()
-    ] = None,
-) -> str | None:
-    """Return the request's Idempotency-Key: 1 to 255 visible ASCII characters."""
-    return _valid_key(idempotency_key)
-
-
 def _valid_key(idempotency_key: str | None) -> str | None:
     if idempotency_key is not None and not re.fullmatch(_IDEMPOTENCY_KEY, idempotency_key):
         raise ValidationFailed(
             "Idempotency-Key: expected 1 to 255 visible ASCII characters", param="Idempotency-Key"
         )
     return idempotency_key
-
-
-async def _respond(request: Request, service: "ServiceDep") -> Callable[[Reader, Framing], TurnResponse]:
-    settings = service.settings
-    return lambda reader, framing: TurnResponse(
-        reader,
-        framing,
-        request_id=_request_id(request),
-        ping_seconds=settings.sse_ping_seconds,
-        slow_reader_seconds=settings.slow_reader_seconds,
-    )
 
 
 async def _trusted_user(request: Request, service: "ServiceDep") -> str:
@@ -136,7 +106,12 @@ class StreamCall:
     @property
     def viewer(self) -> Viewer:
         """The caller as one who asks for a turn by its id."""
-        return viewer_of(self.caller, _trusted_user_of(self.request, self.service))
+        return viewer_of(self.caller, self.trusted_user)
+
+    @property
+    def trusted_user(self) -> str:
+        """The user that a trusted proxy names; empty: none does."""
+        return _trusted_user_of(self.request, self.service)
 
     def respond(self, reader: Reader, framing: Framing) -> TurnResponse:
         """Make the response that streams to a reader."""
@@ -169,25 +144,17 @@ async def _json_stream_call(request: Request) -> AsyncIterator[StreamCall]:
 FollowCall = Annotated[StreamCall, Depends(_stream_call)]
 StartCall = Annotated[StreamCall, Depends(_json_stream_call)]
 FOLLOW_PARAMETERS = {"parameters": LAST_EVENT_ID_PARAMETERS}
-START_PARAMETERS = {
-    "parameters": [
-        *LAST_EVENT_ID_PARAMETERS,
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string", "pattern": f"^{_IDEMPOTENCY_KEY}$"},
-        },
-    ]
+IDEMPOTENCY_KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{_IDEMPOTENCY_KEY}$"},
 }
+START_PARAMETERS = {"parameters": [*LAST_EVENT_ID_PARAMETERS, IDEMPOTENCY_KEY_PARAMETER]}
 """What a call reads of headers and query, for OpenAPI."""
 
 ServiceDep = Annotated[Service, Depends(_service)]
 CallerDep = Annotated[Caller, Depends(_caller)]
-IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
-ReaderSlotDep = Annotated[ReaderSlot, Depends(_reader_slot)]
-Respond = Annotated[Callable[[Reader, Framing], TurnResponse], Depends(_respond)]
-"""Makes the response that streams to a reader."""
 TrustedUser = Annotated[str, Depends(_trusted_user)]
 ViewerDep = Annotated[Viewer, Depends(_viewer)]
 """The caller as one who asks for a turn by its id."""

@@ -3,19 +3,11 @@
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from app import errors
 from app.api.connection import or_disconnect
-from app.api.dependencies import (
-    CallerDep,
-    IdempotencyKey,
-    ReaderSlotDep,
-    Respond,
-    ServiceDep,
-    TrustedUser,
-    require_json,
-)
+from app.api.dependencies import IDEMPOTENCY_KEY_PARAMETER, StartCall
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse, turn_headers
 from app.api.framing import PlainFraming
@@ -62,8 +54,7 @@ _COMPLETION = {
     "",
     response_class=TurnResponse,
     status_code=200,
-    dependencies=[Depends(require_json)],
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": _BODY, "parameters": [IDEMPOTENCY_KEY_PARAMETER]},
     responses={
         200: _COMPLETION,
         **openapi_responses(
@@ -94,35 +85,31 @@ _COMPLETION = {
 )
 async def create_completion(
     *,
-    request: Request,
-    caller: CallerDep,
-    trusted_user: TrustedUser,
-    service: ServiceDep,
-    slot: ReaderSlotDep,
-    respond: Respond,
-    idempotency_key: IdempotencyKey,
+    call: StartCall,
 ) -> Response:
     """Complete a chat, as OpenAI's API does. No history keeps it.
 
     Without an `Idempotency-Key`, closing the connection stops the generation. With one, a repeat attaches.
     """
-    body = await read_object(request)
-    model = read_model(body, service.settings)
+    body = await read_object(call.request)
+    model = read_model(body, call.service.settings)
     read_list(body, "messages")
     is_streamed = read_flag(body, "stream")
     for cap in CAPS:
         require_count(body, cap)
     options = read_options(body, "stream_options")
     wants_usage = read_flag(options, "include_usage", within="stream_options.") or not is_streamed
-    identity = identify(caller, trusted_user, body)
-    slot.take()
+    identity = identify(call.caller, call.trusted_user, body)
+    call.slot.take()
     if identity.is_named:
-        slot.assign(identity.user_id)
-    asked = _turn_request(body, model, identity, idempotency_key, include_usage=wants_usage)
-    reader = await or_disconnect(request, service.engine.start(asked), discard=Reader.close)
+        call.slot.assign(identity.user_id)
+    asked = _turn_request(body, model, identity, call.idempotency_key, include_usage=wants_usage)
+    reader = await or_disconnect(call.request, call.service.engine.start(asked), discard=Reader.close)
     if reader is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    return respond(reader, PlainFraming()) if is_streamed else await _collected(request, reader, model)
+    return (
+        call.respond(reader, PlainFraming()) if is_streamed else await _collected(call.request, reader, model)
+    )
 
 
 def _turn_request(

@@ -4,20 +4,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 
 from app import errors
 from app.api.connection import or_disconnect
-from app.api.dependencies import (
-    CallerDep,
-    IdempotencyKey,
-    ReaderSlotDep,
-    Respond,
-    ServiceDep,
-    TrustedUser,
-    ViewerDep,
-    require_json,
-)
+from app.api.dependencies import IDEMPOTENCY_KEY_PARAMETER, StartCall
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
 from app.api.v1.bodies import MESSAGE_SCHEMA, body_schema, json_response, read_model, read_object
@@ -69,8 +60,7 @@ RESPONSE: dict[str, Any] = {
     "",
     response_class=TurnResponse,
     status_code=200,
-    dependencies=[Depends(require_json)],
-    openapi_extra=_BODY,
+    openapi_extra={**_BODY, "parameters": [IDEMPOTENCY_KEY_PARAMETER]},
     responses={
         200: RESPONSE,
         **openapi_responses(
@@ -105,50 +95,43 @@ RESPONSE: dict[str, Any] = {
 )
 async def create_response(
     *,
-    request: Request,
-    caller: CallerDep,
-    viewer: ViewerDep,
-    trusted_user: TrustedUser,
-    service: ServiceDep,
-    slot: ReaderSlotDep,
-    respond: Respond,
-    idempotency_key: IdempotencyKey,
+    call: StartCall,
 ) -> Response:
     """Create a response, as OpenAI's API does: whole, as a stream, or in the background."""
-    fields = await read_object(request)
-    model = read_model(fields, service.settings)
+    fields = await read_object(call.request)
+    model = read_model(fields, call.service.settings)
     body = read_body(fields)
-    identity = identify(caller, trusted_user, fields)
-    earlier, conversation = await _context(service, viewer, body)
-    given = await resolved(service, viewer, body.input, conversation)
+    identity = identify(call.caller, call.trusted_user, fields)
+    earlier, conversation = await _context(call.service, call.viewer, body)
+    given = await resolved(call.service, call.viewer, body.input, conversation)
     asked = read_request(body, given, model=model)
-    turn = _turn_request(asked, conversation, identity, idempotency_key)
+    turn = _turn_request(asked, conversation, identity, call.idempotency_key)
     prompts = ResponsePrompts(
         completion_fields(body, asked),
         instructions=body.instructions,
         read_earlier=earlier,
         new=chat_messages(asked.input),
         is_trimmed=body.truncation == "auto",
-        max_tokens=service.settings.llm_max_tokens,
+        max_tokens=call.service.settings.llm_max_tokens,
         affinity=turn.affinity,
     )
-    slot.take()
+    call.slot.take()
     if identity.is_named:
-        slot.assign(turn.user_id)
-    reader = await or_disconnect(request, service.engine.start(turn, prompts), discard=Reader.close)
+        call.slot.assign(turn.user_id)
+    reader = await or_disconnect(call.request, call.service.engine.start(turn, prompts), discard=Reader.close)
     if reader is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     try:
-        response = await _record_of(service, reader)
+        response = await _record_of(call.service, reader)
     except BaseException:
         reader.close()
         raise
     if body.stream:
-        return respond(reader, ResponseFraming(response, reader.stream))
+        return call.respond(reader, ResponseFraming(response, reader.stream))
     if body.background:
         with reader:
             return json_response(await _as_begun(response, reader), turn_id=reader.stream.id)
-    whole = await or_disconnect(request, _whole(response, reader))
+    whole = await or_disconnect(call.request, _whole(response, reader))
     if whole is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
     return json_response(whole, turn_id=reader.stream.id)

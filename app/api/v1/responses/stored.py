@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from app import errors
-from app.api.dependencies import CallerDep, ReaderSlotDep, Respond, ServiceDep, ViewerDep
+from app.api.dependencies import FollowCall, ServiceDep, ViewerDep
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
 from app.api.v1.bodies import json_response
@@ -43,29 +43,25 @@ _JSON: dict[int | str, dict[str, Any]] = {
 async def retrieve_response(
     *,
     response_id: str,
-    caller: CallerDep,
-    viewer: ViewerDep,
-    service: ServiceDep,
-    slot: ReaderSlotDep,
-    respond: Respond,
+    call: FollowCall,
     stream: bool = False,
     starting_after: Annotated[int, Query(ge=-1)] = -1,
 ) -> Response:
     """Read a response; with `stream` its events, from the first or from that after `starting_after`."""
-    stored = await own_response(service, viewer, response_id)
+    stored = await own_response(call.service, call.viewer, response_id)
     turn_id = stored.record.turn_id
     if not stream:
-        return json_response(await as_it_stands(service, stored), turn_id=turn_id)
-    slot.take()
-    if not caller.is_shared_as(stored.record.user_id):
-        slot.assign(stored.record.user_id)
+        return json_response(await as_it_stands(call.service, stored), turn_id=turn_id)
+    call.slot.take()
+    if not call.caller.is_shared_as(stored.record.user_id):
+        call.slot.assign(stored.record.user_id)
     try:
-        reader = await service.directory.follow(turn_id)
+        reader = await call.service.directory.follow(turn_id)
     except (TurnExpired, TurnNotFound):
         raise ValidationFailed(
             "stream: the events of this response are no longer kept", param="stream"
         ) from None
-    return respond(reader, ResponseFraming(record_of(stored), reader.stream, after=starting_after))
+    return call.respond(reader, ResponseFraming(record_of(stored), reader.stream, after=starting_after))
 
 
 @router.post("/cancel", response_class=Response, status_code=200, responses=_JSON)
