@@ -155,6 +155,8 @@ async def test_tokens_that_were_estimated_are_told_as_such(page: Page, dictation
     [
         ("length", "cut short", "reached its length limit"),
         ("content_filter", "cut short", "content filter"),
+        ("SAFETY", "cut short", "content filter"),
+        ("max_tokens", "cut short", "reached its length limit"),
         ("stop", "", "The model wrote no answer."),
         ("length", "", "length limit. The model wrote no answer."),
     ],
