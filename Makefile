@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PAGE := app/web/vendor
 VLLM_VENV := .venv-vllm
 LITELLM_VENV := .venv-litellm
-# Most tests wait more than they compute, so three workers keep two cores busy.
+# Most tests wait more than they compute, so four workers keep two cores busy.
 WORKERS := 4
 # Without caches of bytecode, each worker and each process of a test would compile everything again.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
