@@ -17,7 +17,7 @@ from app.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from app.llm.http import InvalidResponse
+from app.llm.http import FailedAgain, InvalidResponse
 from app.llm.refusals import Refusal
 from app.llm.wordings import Meaning
 
@@ -63,7 +63,7 @@ def unanswered(error: Exception) -> Unanswered:
             return Unanswered(failure, error, is_retryable=False)
         case _:
             failure = UpstreamError("The model's backend closed the connection without an answer.")
-            return Unanswered(failure, error, is_retryable=True)
+            return Unanswered(failure, error, is_retryable=not isinstance(error, FailedAgain))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -113,6 +113,9 @@ class ConversationEraser:
         turn_ids = [*turns.ended_ids, *([turns.running_id] if is_last and turns.running_id else [])]
         if turn_ids:
             await self._journal.erase(turn_ids, _DELETED)
+            if is_conversation_id(conversation_id):
+                # Items name a response only after its turn has ended.
+                await self._responses.discard(user_id, turn_ids)
             for turn_id in turn_ids:
                 if (generation := self._turns.get(turn_id)) is not None:
                     generation.on_lease_lost(_DELETED)

@@ -111,7 +111,8 @@ async def test_an_answer_of_the_embedded_model_has_a_cap(tmp_path: Path) -> None
 async def test_the_start_says_what_is_embedded_and_that_the_model_is_for_trying_out(tmp_path: Path) -> None:
     async with started(tmp_path) as (service, _):
         said = [entry["event"] for entry in service.log if entry["event"].startswith("embedded")]
-    assert len(said) == 2
+    # A slow machine says in addition that it is still starting.
+    assert len([each for each in said if not each.endswith("still starting")]) == 2
     assert any("for trying out" in line for line in said)
 
 

@@ -155,6 +155,18 @@ async def test_a_response_may_name_items_of_earlier_ones(serve: Serve, backend: 
             await other.responses.create(model="test-model", input=asked)
 
 
+async def test_items_that_a_request_names_are_bounded_as_often_as_it_names_them(
+    serve: Serve, backend: Backend
+) -> None:
+    async with serve(v1_max_body_bytes=64 * 1024) as client:
+        first = await create(client, input="x" * 20_000)
+        named = {"type": "item_reference", "id": f"msg_{first['id'].removeprefix('resp_')}i0000"}
+        assert (await client.post("/v1/responses", json=body(input=[named] * 3))).status_code == 200
+        refused = await client.post("/v1/responses", json=body(input=[named] * 4))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+        assert len(backend.completions) == 2
+
+
 async def test_calls_of_one_turn_go_back_in_one_message_without_thoughts(
     serve: Serve, backend: Backend
 ) -> None:

@@ -39,6 +39,19 @@ async def test_a_conversation_is_created_read_changed_and_deleted(serve: Serve) 
             await ask.conversations.items.list(created.id)
 
 
+async def test_a_running_response_is_erased_with_its_conversation(serve: Serve, backend: Backend) -> None:
+    backend.script = PausedScript(event(chunk("Hel")))
+    async with serve() as client, sdk(client) as ask:
+        conversation = await ask.conversations.create()
+        running = await ask.responses.create(
+            model="test-model", input="Hi", conversation=conversation.id, background=True
+        )
+        await ask.conversations.delete(conversation.id)
+        await asyncio.wait_for(backend.completions[0].hung_up.wait(), 3)
+        for path in (running.id, f"{running.id}/input_items"):
+            assert (await client.get(f"/v1/responses/{path}")).status_code == 404
+
+
 async def test_items_are_added_listed_in_pages_read_and_deleted(serve: Serve) -> None:
     async with serve() as client, sdk(client) as ask:
         conversation = await ask.conversations.create()

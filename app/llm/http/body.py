@@ -56,11 +56,13 @@ class BodyStream(httpx.AsyncByteStream):
 
     def ended(self, failure: Exception | None = None) -> None:
         """End the body: completely, or with a failure. The connection may serve the next request then."""
-        if not self._is_complete and self._failure is None:
-            self._read_on()
+        if self._is_complete:
+            return
+        self._read_on()
+        self._is_complete = failure is None
+        if self._failure is None:
             self._failure = failure
-            self._is_complete = failure is None
-            self._wake()
+        self._wake()
 
     async def forward(self, consume: Callable[[bytes], bool]) -> None:
         """Hand bytes to `consume` as they arrive, until it returns False or the body ends.

@@ -20,6 +20,10 @@ class InvalidResponse(httpx.RemoteProtocolError):
     """What the peer sent is no HTTP/1.1, or exceeds a limit."""
 
 
+class FailedAgain(httpx.ReadError):
+    """A request failed that was sent a second time, because its first connection was closed while idle."""
+
+
 class Connection(asyncio.Protocol):
     """Speaks HTTP/1.1 (RFC 9112) with one peer, one request at a time.
 
@@ -64,12 +68,14 @@ class Connection(asyncio.Protocol):
         self._head_bytes = self._interim = 0
         self._is_final = self._is_ended_by_close = self._is_complete = self.has_received = False
         self._received: list[bytes] = []
-        self._head = self._loop.create_future()
+        head: asyncio.Future[httpx.Response] = self._loop.create_future()
+        self._head = head
         try:
             self._transport.write(_encoded(request, body))
-            return await self._head
+            return await head
         except BaseException:
-            self.abort()
+            if self._head is head:  # otherwise the response is complete, and another request may be under way
+                self.abort()
             raise
 
     def data_received(self, data: bytes) -> None:
@@ -83,15 +89,14 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._is_complete:
+                self._hand_on_body()
                 self._fail(InvalidResponse(f"invalid response: {error}", request=self._request))
                 return
             self.is_reusable = False  # bytes after the end
         if self._body is None and self._head_bytes > MAX_HEAD_BYTES:
             self._fail(InvalidResponse("the response's head is too large", request=self._request))
             return
-        if self._received and self._body is not None:
-            received, self._received = self._received, []
-            self._body.received(received[0] if len(received) == 1 else b"".join(received))
+        self._hand_on_body()
         if self._is_complete:
             self._finish()
 
@@ -167,6 +172,12 @@ class Connection(asyncio.Protocol):
         if self._is_final and not self._is_complete:
             self._is_complete = True
             self.is_reusable = self.is_reusable and self._parser.should_keep_alive()
+
+    def _hand_on_body(self) -> None:
+        """Hand on what the parser has found in this read."""
+        if self._received and self._body is not None:
+            received, self._received = self._received, []
+            self._body.received(received[0] if len(received) == 1 else b"".join(received))
 
     def _finish(self) -> None:
         """End the body, and offer the connection for the next request."""

@@ -16,7 +16,7 @@ import certifi
 import httpx
 
 from app.clock import now
-from app.llm.http.connection import Connection
+from app.llm.http.connection import Connection, FailedAgain
 
 _IDLE_SECONDS = 4.0
 """Below the five seconds after which uvicorn, and so vLLM, closes an idle connection."""
@@ -55,9 +55,14 @@ class RelayTransport(httpx.AsyncBaseTransport):
             try:
                 return await idle.send(request, body)
             except httpx.ReadError:
-                # The backend closed it while it was idle, and so has not seen the request.
+                # Most likely the backend closed it while it was idle, and has not seen the request.
                 if idle.has_received:
                     raise
+            connection = await self._connect(origin, request)
+            try:
+                return await connection.send(request, body)
+            except httpx.ReadError as error:
+                raise FailedAgain(str(error), request=request) from error
         connection = await self._connect(origin, request)
         return await connection.send(request, body)
 

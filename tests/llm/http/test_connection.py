@@ -217,6 +217,38 @@ async def test_forwarding_calls_the_consumer_with_each_read_and_stops_when_it_wa
     await response.aclose()
 
 
+@pytest.mark.parametrize("rest", [b"ZZ\r\n", b"0\r\n" + b"X-A: b\r\n" * (MAX_HEAD_BYTES // 2)])
+async def test_what_arrives_in_one_read_with_a_broken_end_is_handed_on(rest: bytes) -> None:
+    exchange = Exchange()
+    asking = await exchange.ask()
+    exchange.feed([CHUNKED + b"5\r\nhello\r\n" + rest], ends=False)
+    response = await asking
+    assert isinstance(response.stream, BodyStream)
+    received: list[bytes] = []
+
+    def consume(data: bytes) -> bool:
+        received.append(data)
+        return True
+
+    with pytest.raises(InvalidResponse):
+        await response.stream.forward(consume)
+    assert received == [b"hello"]
+
+
+async def test_a_request_that_is_cancelled_after_its_response_leaves_the_next_one_alone() -> None:
+    exchange = Exchange()
+    first = await exchange.ask()
+    exchange.wire.written = b""
+    exchange.feed([RESPONSES["a length"]], ends=False)
+    first.cancel()
+    second = asyncio.create_task(exchange.connection.send(REQUEST, REQUEST.content))
+    while not exchange.wire.written:
+        await asyncio.sleep(0)
+    assert not exchange.wire.is_aborted
+    exchange.feed([RESPONSES["a length"]], ends=False)
+    assert await (await second).aread() == b"hello"
+
+
 async def test_leaving_a_complete_body_does_nothing_to_the_next_response_on_its_connection() -> None:
     exchange = Exchange()
     asking = await exchange.ask()

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.llm.http import RelayTransport
+from app.llm.failures import unanswered
+from app.llm.http import FailedAgain, RelayTransport
 from tests.llm.http.test_connection import BROKEN, ENDED_BY_CLOSE, RESPONSES
 from tests.support.certificate import own_certificate
 from tests.support.ports import free_port
@@ -136,6 +137,27 @@ async def test_a_connection_that_the_backend_closed_while_idle_costs_no_request(
         assert (await client.get(url)).text == "ok"
         assert closed.is_set()
     assert requests == 2
+
+
+async def test_a_request_that_fails_on_a_kept_connection_and_on_a_new_one_is_not_sent_a_third_time() -> None:
+    requests = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        await _read_request(reader)
+        requests += 1
+        if requests == 1:
+            writer.write(OK)
+            await writer.drain()
+            await _read_request(reader)
+            requests += 1
+
+    async with peer(script) as url, httpx.AsyncClient(transport=RelayTransport()) as client:
+        assert (await client.get(url)).text == "ok"
+        with pytest.raises(FailedAgain) as failed:
+            await client.get(url)
+    assert requests == 3
+    assert not unanswered(failed.value).is_retryable
 
 
 async def test_a_new_connection_that_is_closed_before_an_answer_is_not_tried_again() -> None:

@@ -116,7 +116,7 @@ async def create_response(
         affinity=turn.affinity,
     )
     call.slot.take()
-    if identity.is_named:
+    if turn.is_limited:
         call.slot.assign(turn.user_id)
     reader = await or_disconnect(call.request, call.service.engine.start(turn, prompts), discard=Reader.close)
     if reader is None:
@@ -170,8 +170,9 @@ def _turn_request(
     identity: Identity,
     idempotency_key: str | None,
 ) -> TurnRequest:
+    user_id = identity.user_id if conversation is None else conversation.user_id
     return TurnRequest(
-        user_id=identity.user_id if conversation is None else conversation.user_id,
+        user_id=user_id,
         conversation_id=None if conversation is None else conversation.conversation_id,
         message="" if conversation is None else text_of(asked.input, "user"),
         model=asked.echo["model"],
@@ -181,7 +182,8 @@ def _turn_request(
         # If nothing else can read it, a closed connection is the stop button.
         grace_seconds=None if asked.is_stored or idempotency_key is not None else 0,
         scope=identity.scope if conversation is None else conversation.scope,
-        is_limited=identity.is_named,
+        # The conversation may belong to a credential that many share.
+        is_limited=identity.is_named and identity.user_id == user_id,
         is_background=asked.is_background,
         response=asked,
     )

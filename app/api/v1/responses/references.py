@@ -5,12 +5,14 @@ from typing import Any
 import msgspec
 
 from app.api.v1.responses.access import ended, own_response, record_of
+from app.errors import ContextLengthExceeded
 from app.models import Viewer
 from app.responses.errors import ItemNotFound, ResponseNotFound
 from app.responses.ids import place_of_item, response_id
 from app.responses.record import Item
 from app.service import Service
 from app.store.conversation_items import StoredConversation
+from app.store.faults import request_deadline
 from app.store.responses import StoredResponse
 
 
@@ -21,15 +23,13 @@ async def resolved(
 
     Raises:
         ItemNotFound: The viewer has no such item.
+        ContextLengthExceeded: The items are larger together than a request may be.
     """
     if not isinstance(given, list) or not any(map(_is_reference, given)):
         return given
-    read: dict[str, list[Item]] = {}
-    """The items of the responses that were read already."""
-    return [
-        await _named(service, viewer, item["id"], conversation, read) if _is_reference(item) else item
-        for item in given
-    ]
+    named = _NamedItems(service, viewer, conversation)
+    async with request_deadline():
+        return [await named.item(item["id"]) if _is_reference(item) else item for item in given]
 
 
 def _is_reference(item: Any) -> bool:
@@ -41,31 +41,48 @@ def _is_reference(item: Any) -> bool:
     )
 
 
-async def _named(
-    service: Service,
-    viewer: Viewer,
-    item_id: str,
-    conversation: StoredConversation | None,
-    read: dict[str, list[Item]],
-) -> Item:
-    place = place_of_item(item_id)
-    if place is not None and place.turn_id not in read:
-        try:
-            stored = await own_response(service, viewer, response_id(place.turn_id))
-        except ResponseNotFound:
-            read[place.turn_id] = []
-        else:
-            read[place.turn_id] = _items_of(stored)
-    for item in read[place.turn_id] if place is not None else ():
-        if item["id"] == item_id:
-            return item
-    if conversation is not None:
-        user_id, conversation_id = conversation.user_id, conversation.conversation_id
-        found = await service.items.item(user_id, conversation_id, item_id)
-        if found is not None:
-            item = msgspec.json.decode(found)
-            return dict(item)
-    raise ItemNotFound(f"There is no item {item_id[:100]!r}.", param="input")
+class _NamedItems:
+    """The items that one request names. Each is counted as often as it is named."""
+
+    def __init__(self, service: Service, viewer: Viewer, conversation: StoredConversation | None) -> None:
+        self._service = service
+        self._viewer = viewer
+        self._conversation = conversation
+        self._bytes_left = service.settings.v1_max_body_bytes
+        self._responses: dict[str, list[Item]] = {}
+        self._found: dict[str, tuple[Item, int]] = {}
+
+    async def item(self, item_id: str) -> Item:
+        if item_id not in self._found:
+            item = await self._in_response(item_id) or await self._in_conversation(item_id)
+            if item is None:
+                raise ItemNotFound(f"There is no item {item_id[:100]!r}.", param="input")
+            self._found[item_id] = item, len(msgspec.json.encode(item))
+        item, size = self._found[item_id]
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise ContextLengthExceeded("The items that the input names are too long.", param="input")
+        return item
+
+    async def _in_response(self, item_id: str) -> Item | None:
+        place = place_of_item(item_id)
+        if place is None:
+            return None
+        if place.turn_id not in self._responses:
+            try:
+                stored = await own_response(self._service, self._viewer, response_id(place.turn_id))
+            except ResponseNotFound:
+                self._responses[place.turn_id] = []
+            else:
+                self._responses[place.turn_id] = _items_of(stored)
+        return next((item for item in self._responses[place.turn_id] if item["id"] == item_id), None)
+
+    async def _in_conversation(self, item_id: str) -> Item | None:
+        if self._conversation is None:
+            return None
+        user_id, conversation_id = self._conversation.user_id, self._conversation.conversation_id
+        found = await self._service.items.item(user_id, conversation_id, item_id)
+        return None if found is None else dict(msgspec.json.decode(found))
 
 
 def _items_of(stored: StoredResponse) -> list[Item]:

@@ -1,5 +1,6 @@
 """Responses by their id: to read, to follow, to cancel, to delete."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -87,7 +88,8 @@ async def delete_response(response_id: str, viewer: ViewerDep, service: ServiceD
     stored = await own_response(service, viewer, response_id)
     record = stored.record
     if ended(stored) is None:
-        await service.directory.stop(record.turn_id)
+        with suppress(TurnNotFound):  # its journal has expired already
+            await service.directory.stop(record.turn_id)
     await service.eraser.delete_response(record.user_id, record.turn_id)
     return json_response({"id": response_id, "object": "response", "deleted": True}, turn_id=record.turn_id)
 
