@@ -14,7 +14,7 @@ from tests.support.chunks import answer
 from tests.support.raw_http import chat_request
 from tests.support.store import running_turns, stored_messages
 
-CANCELS = int(os.environ.get("TEST_CANCELS", "400"))
+CANCELS = int(os.environ.get("TEST_CANCELS", "200"))
 USERS = 40
 AT_ONCE = 40
 _CANARY = re.compile(rb"canary-(\d+)-")

@@ -26,7 +26,7 @@ from tests.support.turns import PausedScript, begin, follow, raw, turn_of
 
 LEASE_SECONDS = 3
 KILLS = int(os.environ.get("TEST_KILLS", "5"))
-TURNS = int(os.environ.get("TEST_TURNS", "400"))
+TURNS = int(os.environ.get("TEST_TURNS", "200"))
 
 
 async def read(response: httpx.Response) -> list[Received]:
