@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 PAGE := app/web/vendor
 VLLM_VENV := .venv-vllm
 LITELLM_VENV := .venv-litellm
-# Most tests wait more than they compute, so four workers keep two cores busy.
-WORKERS := 4
+# Most tests wait more than they compute, so three workers keep two cores busy.
+WORKERS := 3
 # Without caches of bytecode, each worker and each process of a test would compile everything again.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # They start no process of the service, no browser and no model. Those that try thousands of inputs are SEARCHES.
@@ -65,7 +65,7 @@ npm-clients: $(VENV)/.node ## Bring the client packages that tests use from npm;
 	@$(BIN)/python tools/npm_clients.py
 
 .PHONY: test
-test: $(VENV)/.dev npm-clients ## Run all tests, four at a time; ARGS="-n 0 -k word" goes to pytest
+test: $(VENV)/.dev npm-clients ## Run all tests, three at a time; ARGS="-n 0 -k word" goes to pytest
 	$(PYTEST) -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: test-fast

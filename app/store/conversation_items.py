@@ -114,15 +114,13 @@ class ConversationItems:
             await pipeline.execute()
 
     async def read(self, conversation_id: str) -> StoredConversation | None:
-        """Read whose conversation it is. That counts as touching it."""
-        key = keys.conversation(conversation_id)
-        async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.hgetall(key)
-            if self._ttl_seconds:
-                pipeline.expire(key, self._ttl_seconds)
-            fields, *_ = await pipeline.execute()
+        """Read whose conversation it is. That counts as touching it: all of it lives on."""
+        async with translated_redis_errors():
+            fields: Any = await self._redis.hgetall(keys.conversation(conversation_id))
         if b"user_id" not in fields:
             return None
+        if self._ttl_seconds:
+            await self._touch(fields[b"user_id"].decode(), conversation_id)
         return StoredConversation(
             conversation_id=conversation_id,
             user_id=fields[b"user_id"].decode(),
@@ -130,6 +128,21 @@ class ConversationItems:
             created_at=int(fields[b"created_at"]),
             metadata=msgspec.json.decode(fields[b"metadata"], type=dict[str, str]),
         )
+
+    async def _touch(self, user_id: str, conversation_id: str) -> None:
+        """Let everything of a conversation expire together: what nothing names any more is never erased."""
+        async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
+            for key in (
+                keys.conversation(conversation_id),
+                keys.conversations(user_id),
+                keys.titles(user_id),
+                keys.sizes(user_id),
+                keys.messages(user_id, conversation_id),
+                keys.items(user_id, conversation_id),
+                keys.item_order(user_id, conversation_id),
+            ):
+                pipeline.expire(key, self._ttl_seconds, gt=True)
+            await pipeline.execute()
 
     async def set_metadata(self, conversation_id: str, metadata: dict[str, str]) -> None:
         """Replace the metadata of a conversation."""

@@ -153,7 +153,7 @@ ENDS = [
         MID_ANSWER,
         *_TIMED_OUT,
         (sends(HEL, then=hangs),),
-        settings={"llm_total_timeout_seconds": 1.0},
+        settings={"llm_total_timeout_seconds": 2.0},
     ),
     _fault("an error object", MID_ANSWER, *_BROKEN, (sends(HEL, event(says_error())),)),
     _fault(

@@ -39,7 +39,7 @@ async def test_cut_at_each_position_after_its_end_the_bytes_are_the_same_on_ever
                 assert head + await raw(client, turn_id, position) == whole
 
 
-@pytest.mark.parametrize("first_cut", range(1, 5))
+@pytest.mark.parametrize("first_cut", range(1, 11))
 async def test_cut_at_each_position_while_it_runs_the_bytes_are_the_same_on_every_process(
     serve: Serve, backend: Backend, user: str, first_cut: int
 ) -> None:
@@ -50,7 +50,7 @@ async def test_cut_at_each_position_while_it_runs_the_bytes_are_the_same_on_ever
             await asyncio.sleep(0.005)
 
     backend.script = script
-    cuts = range(first_cut, 201, 4)
+    cuts = range(first_cut, 201, 10)
     async with serve() as here, serve() as elsewhere:
         first = asyncio.Queue[str]()
 

@@ -52,6 +52,20 @@ async def test_a_running_response_is_erased_with_its_conversation(serve: Serve, 
             assert (await client.get(f"/v1/responses/{path}")).status_code == 404
 
 
+async def test_a_conversation_that_is_only_read_expires_as_a_whole(serve: Serve, redis: Any) -> None:
+    async with serve(history_ttl_seconds=1000) as client:
+        asked = {"metadata": {"a": "b"}, "items": [user_message("Hi")], "user": uuid.uuid4().hex}
+        created = await client.post("/v1/conversations", json=asked)
+        name = created.json()["id"]
+        left = [key async for key in redis.scan_iter(f"*{name}*")]
+        left += [key async for key in redis.scan_iter("*:conversations") if await redis.zscore(key, name)]
+        assert len(left) >= 4
+        for key in left:
+            await redis.expire(key, 10)
+        assert (await client.get(f"/v1/conversations/{name}")).status_code == 200
+        assert [key for key in left if await redis.ttl(key) < 900] == []
+
+
 async def test_items_are_added_listed_in_pages_read_and_deleted(serve: Serve) -> None:
     async with serve() as client, sdk(client) as ask:
         conversation = await ask.conversations.create()
