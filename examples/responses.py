@@ -1,4 +1,4 @@
-"""Asks in the background with OpenAI's package, and prints the answer; after a cut it goes on where it was.
+"""Asks in the background with OpenAI's package, and prints the answer; after a cut it goes on from there.
 
 Needs openai: python examples/responses.py "Hello"
 """

@@ -13,7 +13,7 @@ from app.api.dependencies import (
     StartCall,
     ViewerDep,
 )
-from app.api.errors import openapi_responses
+from app.api.errors import START_ERRORS, openapi_responses
 from app.api.event_stream import TurnResponse
 from app.api.framing import NumberedFraming
 from app.api.json_body import JsonRoute
@@ -55,41 +55,17 @@ _RECEIVED = {"description": "`Last-Event-ID` names the terminal event: there is 
         200: _STREAM,
         204: _RECEIVED,
         **openapi_responses(
-            errors.InvalidJson,
+            *START_ERRORS,
             errors.InvalidLastEventId,
-            errors.MisdirectedRequest,
-            errors.ContextLengthExceeded,
-            errors.UpstreamRejected,
-            errors.InvalidApiKey,
-            errors.Forbidden,
-            errors.TurnNotFound,
-            errors.RequestTimeout,
             errors.ConversationBusy,
-            errors.TurnExpired,
-            errors.BodyTooLarge,
-            errors.UnsupportedMediaType,
             errors.ValidationFailed,
             errors.IdempotencyKeyReused,
             errors.ModelNotAllowed,
-            errors.RateLimited,
-            errors.TooManyTurns,
             errors.TooManyConversations,
-            errors.UpstreamRateLimited,
-            errors.InternalError,
-            errors.UpstreamError,
-            errors.HistoryUnavailable,
-            errors.UpstreamUnavailable,
-            errors.Draining,
-            errors.Overloaded,
-            errors.UpstreamTimeout,
         ),
     },
 )
-async def start_turn(
-    *,
-    body: ChatRequest,
-    call: StartCall,
-) -> Response:
+async def start_turn(body: ChatRequest, call: StartCall) -> Response:
     """Ask a question. The answer is streamed as Server-Sent Events and stored in the conversation.
 
     A repeat with the same `Idempotency-Key` attaches to the same turn, after the event that `Last-Event-ID`
@@ -129,11 +105,7 @@ async def start_turn(
         ),
     },
 )
-async def follow_turn(
-    *,
-    turn_id: str,
-    call: FollowCall,
-) -> Response:
+async def follow_turn(turn_id: str, call: FollowCall) -> Response:
     """Follow a turn, running or ended, from its start or from the event after the last one received."""
     position = parse_last_event_id(call.last_event_id, turn_id) if call.last_event_id else 0
     if position == "end":

@@ -55,14 +55,6 @@ def _require_json(content_type: str) -> None:
         raise UnsupportedMediaType
 
 
-def _valid_key(idempotency_key: str | None) -> str | None:
-    if idempotency_key is not None and not re.fullmatch(_IDEMPOTENCY_KEY, idempotency_key):
-        raise ValidationFailed(
-            "Idempotency-Key: expected 1 to 255 visible ASCII characters", param="Idempotency-Key"
-        )
-    return idempotency_key
-
-
 async def _trusted_user(request: Request, service: "ServiceDep") -> str:
     """Return the user that a trusted proxy names; empty: none does."""
     return _trusted_user_of(request, service)
@@ -101,7 +93,12 @@ class StreamCall:
         Raises:
             ValidationFailed: It is not 1 to 255 visible ASCII characters.
         """
-        return _valid_key(self.request.headers.get("Idempotency-Key"))
+        key = self.request.headers.get("Idempotency-Key")
+        if key is not None and not re.fullmatch(_IDEMPOTENCY_KEY, key):
+            raise ValidationFailed(
+                "Idempotency-Key: expected 1 to 255 visible ASCII characters", param="Idempotency-Key"
+            )
+        return key
 
     @property
     def viewer(self) -> Viewer:
@@ -125,24 +122,23 @@ class StreamCall:
         )
 
 
-async def _stream_call(request: Request) -> AsyncIterator[StreamCall]:
+async def _follow_call(request: Request) -> AsyncIterator[StreamCall]:
     """Provide the request; its slot is released when the response has ended."""
     call = StreamCall(request)
-    try:
+    with call.slot:
         yield call
-    finally:
-        call.slot.release()
 
 
-async def _json_stream_call(request: Request) -> AsyncIterator[StreamCall]:
-    """Provide a request whose body is JSON."""
+async def _start_call(request: Request) -> AsyncIterator[StreamCall]:
+    """Provide a request whose body is JSON; its slot is released when the response has ended."""
     _require_json(request.headers.get("Content-Type", ""))
-    async for call in _stream_call(request):
+    call = StreamCall(request)
+    with call.slot:
         yield call
 
 
-FollowCall = Annotated[StreamCall, Depends(_stream_call)]
-StartCall = Annotated[StreamCall, Depends(_json_stream_call)]
+FollowCall = Annotated[StreamCall, Depends(_follow_call)]
+StartCall = Annotated[StreamCall, Depends(_start_call)]
 FOLLOW_PARAMETERS = {"parameters": LAST_EVENT_ID_PARAMETERS}
 IDEMPOTENCY_KEY_PARAMETER = {
     "name": "Idempotency-Key",

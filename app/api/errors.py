@@ -97,6 +97,32 @@ class BodyRefused(HTTPException):
         self.reason = reason
 
 
+START_ERRORS: tuple[type[ServiceError], ...] = (
+    errors.MisdirectedRequest,
+    errors.InvalidJson,
+    errors.ContextLengthExceeded,
+    errors.UpstreamRejected,
+    errors.InvalidApiKey,
+    errors.Forbidden,
+    errors.TurnNotFound,
+    errors.RequestTimeout,
+    errors.TurnExpired,
+    errors.BodyTooLarge,
+    errors.UnsupportedMediaType,
+    errors.RateLimited,
+    errors.TooManyTurns,
+    errors.UpstreamRateLimited,
+    errors.InternalError,
+    errors.UpstreamError,
+    errors.HistoryUnavailable,
+    errors.UpstreamUnavailable,
+    errors.Draining,
+    errors.Overloaded,
+    errors.UpstreamTimeout,
+)
+"""What every request may be answered with that starts a turn."""
+
+
 def openapi_responses(*raised: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     """Describe the errors that a route may answer with, and the one that any request may get."""
     by_status: dict[int | str, dict[str, Any]] = {}

@@ -124,7 +124,7 @@ def read_request(body: ResponseBody, given: object, *, model: str) -> ResponseRe
         "user": body.user if isinstance(body.user, str) else None,
     }
     return ResponseRequest(
-        # As it will be read from the store, where a number may look different: all replicas send the same.
+        # As the store will return it, which may write a number differently: all replicas send the same.
         echo=msgspec.json.decode(msgspec.json.encode(echo)),
         input=[] if given is None else read_items(given, "input"),
         has_logprobs=bool(body.top_logprobs) or _LOGPROBS in (body.include or ()),

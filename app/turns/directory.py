@@ -35,7 +35,7 @@ class TurnDirectory:
             journal: The records of all turns.
             owners: Reaches the owners of remote turns.
             remote: Follows the journals of remote turns.
-            metrics: Counts readers by the place where the turn runs.
+            metrics: Counts readers, apart by whether the turn runs here.
             lease_seconds: How soon another process closes the turn of a process that died.
         """
         self._turns = turns

@@ -1,6 +1,8 @@
 """How many readers a process serves at once, and how many of them one user may have."""
 
 from collections import Counter
+from types import TracebackType
+from typing import Self
 
 from app.errors import Overloaded
 
@@ -45,7 +47,12 @@ class ReaderSlot:
         self._slots.taken_by[user_id] += 1
         self._user_id = user_id
 
-    def release(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Give it back, if it was taken."""
         self._slots.taken -= self._is_taken
         if self._user_id is not None:

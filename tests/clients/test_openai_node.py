@@ -76,13 +76,14 @@ async def test_responses_are_streamed_replayed_and_kept_in_conversations(run: Ru
     assert sent["tools"][0]["function"]["name"] == "weather"
 
 
-async def test_a_background_response_is_cancelled(run: Run, backend: Backend) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(answer("Hello")[0])
-        await exchange.hung_up.wait()
+async def _until_it_is_left(exchange: Exchange) -> None:
+    await exchange.head()
+    await exchange.send(answer("Hello")[0])
+    await exchange.hung_up.wait()
 
-    backend.script = script
+
+async def test_a_background_response_is_cancelled(run: Run, backend: Backend) -> None:
+    backend.script = _until_it_is_left
     async with run("openai_node.mjs", "background") as client:
         assert [await client.line() for _ in range(2)] == ["cancelled", "cancelled"]
         assert backend.completions[0].hung_up.is_set()
@@ -106,12 +107,7 @@ async def test_failures_are_the_exceptions_that_it_has_for_them(run: Run, backen
 
 
 async def test_leaving_the_loop_stops_the_generation(run: Run, backend: Backend) -> None:
-    async def script(exchange: Exchange) -> None:
-        await exchange.head()
-        await exchange.send(answer("Hello")[0])
-        await exchange.hung_up.wait()
-
-    backend.script = script
+    backend.script = _until_it_is_left
     async with run("openai_node.mjs", "leaving") as client:
         assert await client.line() == "left"
         async with asyncio.timeout(3):

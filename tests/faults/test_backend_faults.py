@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
+from tests.faults.backend_acts import refused, unreachable
 from tests.faults.conftest import Prove
 from tests.faults.fault import BEFORE_EVENT, BEFORE_HEAD, CONNECT, NOTHING, Fault
-from tests.faults.lab import Lab
 from tests.faults.scripts import (
     NGINX,
     closes,
@@ -38,21 +38,8 @@ _WHOLE_COMPLETION = {
 }
 
 
-async def _refused(lab: Lab) -> str:
-    lab.backend_line.refuse()
-    seen = await lab.ask()
-    await lab.backend_line.accept()
-    return seen
-
-
-async def _unreachable(lab: Lab) -> str:
-    async with lab.backend_line.unreachable():
-        lab.strike()
-        return await lab.ask()
-
-
 FAULTS = [
-    _fault("refused", CONNECT, *_UNAVAILABLE, act=_refused, asked=0),
+    _fault("refused", CONNECT, *_UNAVAILABLE, act=refused, asked=0),
     _fault(
         "a host that cannot be resolved",
         CONNECT,
@@ -64,7 +51,7 @@ FAULTS = [
         "a host that does not answer",
         CONNECT,
         *_UNAVAILABLE,
-        act=_unreachable,
+        act=unreachable,
         settings={"llm_connect_timeout_seconds": 0.3},
         asked=0,
     ),

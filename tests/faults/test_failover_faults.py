@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from tests.faults.backend_acts import refused, unreachable
 from tests.faults.conftest import Prove
 from tests.faults.fault import BEFORE_EVENT, BEFORE_HEAD, CONNECT, MID_ANSWER, NOTHING, Fault
 from tests.faults.lab import QUESTION, Lab
@@ -18,19 +19,6 @@ _FIRST_TOKEN = {"llm_first_token_timeout_seconds": 1}
 _fault = partial(Fault, "backends", second=(says("Hello"),), asked_second=1)
 
 
-async def _refused(lab: Lab) -> str:
-    lab.backend_line.refuse()
-    seen = await lab.ask()
-    await lab.backend_line.accept()
-    return seen
-
-
-async def _unreachable(lab: Lab) -> str:
-    async with lab.backend_line.unreachable():
-        lab.strike()
-        return await lab.ask()
-
-
 async def _ask_twice(lab: Lab) -> str:
     """Let another user ask first."""
     assert await lab.ask(user_id="first", message=QUESTION) == _WHOLE[0]
@@ -38,12 +26,12 @@ async def _ask_twice(lab: Lab) -> str:
 
 
 FAULTS = [
-    _fault("refused", CONNECT, *_WHOLE, act=_refused, asked=0),
+    _fault("refused", CONNECT, *_WHOLE, act=refused, asked=0),
     _fault(
         "a host that does not answer",
         CONNECT,
         *_WHOLE,
-        act=_unreachable,
+        act=unreachable,
         settings={"llm_connect_timeout_seconds": 0.3},
         asked=0,
     ),

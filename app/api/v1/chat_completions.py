@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from app import errors
 from app.api.connection import or_disconnect
 from app.api.dependencies import IDEMPOTENCY_KEY_PARAMETER, StartCall
-from app.api.errors import openapi_responses
+from app.api.errors import START_ERRORS, openapi_responses
 from app.api.event_stream import TurnResponse, turn_headers
 from app.api.framing import PlainFraming
 from app.api.v1.bodies import read_flag, read_list, read_model, read_object, read_options, require_count
@@ -58,35 +58,12 @@ _COMPLETION = {
     responses={
         200: _COMPLETION,
         **openapi_responses(
-            errors.MisdirectedRequest,
-            errors.InvalidJson,
-            errors.ContextLengthExceeded,
-            errors.UpstreamRejected,
-            errors.InvalidApiKey,
-            errors.Forbidden,
+            *START_ERRORS,
             errors.ModelNotFound,
-            errors.TurnNotFound,
-            errors.RequestTimeout,
-            errors.TurnExpired,
-            errors.BodyTooLarge,
-            errors.UnsupportedMediaType,
-            errors.RateLimited,
-            errors.TooManyTurns,
-            errors.UpstreamRateLimited,
-            errors.InternalError,
-            errors.UpstreamError,
-            errors.HistoryUnavailable,
-            errors.UpstreamUnavailable,
-            errors.Draining,
-            errors.Overloaded,
-            errors.UpstreamTimeout,
         ),
     },
 )
-async def create_completion(
-    *,
-    call: StartCall,
-) -> Response:
+async def create_completion(call: StartCall) -> Response:
     """Complete a chat, as OpenAI's API does. No history keeps it.
 
     Without an `Idempotency-Key`, closing the connection stops the generation. With one, a repeat attaches.

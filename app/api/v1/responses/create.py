@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from app import errors
 from app.api.connection import or_disconnect
 from app.api.dependencies import IDEMPOTENCY_KEY_PARAMETER, StartCall
-from app.api.errors import openapi_responses
+from app.api.errors import START_ERRORS, openapi_responses
 from app.api.event_stream import TurnResponse
 from app.api.v1.bodies import MESSAGE_SCHEMA, body_schema, json_response, read_model, read_object
 from app.api.v1.conversations.access import own_conversation
@@ -64,39 +64,16 @@ RESPONSE: dict[str, Any] = {
     responses={
         200: RESPONSE,
         **openapi_responses(
-            errors.MisdirectedRequest,
-            errors.InvalidJson,
-            errors.ContextLengthExceeded,
-            errors.UpstreamRejected,
-            errors.InvalidApiKey,
-            errors.Forbidden,
+            *START_ERRORS,
             errors.ModelNotFound,
-            errors.TurnNotFound,
-            errors.RequestTimeout,
             errors.ConversationBusy,
             errors.ConversationNotFound,
             PreviousResponseNotFound,
             UnsupportedValue,
-            errors.TurnExpired,
-            errors.BodyTooLarge,
-            errors.UnsupportedMediaType,
-            errors.RateLimited,
-            errors.TooManyTurns,
-            errors.UpstreamRateLimited,
-            errors.InternalError,
-            errors.UpstreamError,
-            errors.HistoryUnavailable,
-            errors.UpstreamUnavailable,
-            errors.Draining,
-            errors.Overloaded,
-            errors.UpstreamTimeout,
         ),
     },
 )
-async def create_response(
-    *,
-    call: StartCall,
-) -> Response:
+async def create_response(call: StartCall) -> Response:
     """Create a response, as OpenAI's API does: whole, as a stream, or in the background."""
     fields = await read_object(call.request)
     model = read_model(fields, call.service.settings)
