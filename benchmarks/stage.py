@@ -1,7 +1,7 @@
 """The environment of the server under test: the fake backend and a store."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ class Stage:
     cores: Cores
     backend: Address
     store: Address
+    under: Sequence[str] = ()
+    """The command under which the server runs, as `valgrind`."""
 
     @property
     def backend_url(self) -> str:

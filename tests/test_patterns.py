@@ -50,7 +50,8 @@ def _patterns() -> dict[str | bytes, re.Pattern[Any]]:
     """Those that modules hold, and those that are written as literals where they are used."""
     found: dict[str | bytes, re.Pattern[Any]] = {}
     for module in pkgutil.walk_packages(app.__path__, "app."):
-        if module.name.endswith("__main__"):
+        # They run as programs; the second needs OpenMP, which only its own process is given.
+        if module.name in {"app.__main__", "app.embedded.llama_server"}:
             continue
         for name, value in vars(importlib.import_module(module.name)).items():
             if not name.startswith("__"):

@@ -41,7 +41,7 @@ def embedded_model(name: str, data_dir: Path) -> Iterator[tuple[str, SecretStr]]
         "the embedded model",
         [sys.executable, "-m", "app.embedded.llama_server", str(weights), name],
         log_file=data_dir / "model.log",
-        variables={KEY_VARIABLE: key, **_libraries()},
+        variables={KEY_VARIABLE: key, **library_path()},
     ) as process:
         process.wait_until(lambda: _has_output(process), seconds=_START_SECONDS)
         address = process.output.readline().decode().strip()
@@ -49,7 +49,7 @@ def embedded_model(name: str, data_dir: Path) -> Iterator[tuple[str, SecretStr]]
         yield f"{address}/v1", SecretStr(key)
 
 
-def _libraries() -> dict[str, str]:
+def library_path() -> dict[str, str]:
     """Return what lets the child find OpenMP, which a minimal Debian or Ubuntu lacks."""
     try:
         folder = distribution("cmeel-libomp").locate_file("cmeel.prefix/lib")

@@ -2,6 +2,7 @@
 
 from benchmarks.measures.cpu import CPU_BURST, CPU_PACED
 from benchmarks.measures.growth import GROWTH
+from benchmarks.measures.instructions import INSTRUCTIONS
 from benchmarks.measures.latency import GAP, TTFT
 from benchmarks.measures.measure import Measure
 from benchmarks.measures.resume import RESUME
@@ -12,7 +13,19 @@ from benchmarks.measures.throughput import THROUGHPUT
 
 MEASURES = {
     measure.name: measure
-    for measure in (CPU_PACED, CPU_BURST, TTFT, GAP, STORE, STREAMS, RESUME, THROUGHPUT, START, *GROWTH)
+    for measure in (
+        CPU_PACED,
+        CPU_BURST,
+        TTFT,
+        GAP,
+        STORE,
+        STREAMS,
+        RESUME,
+        THROUGHPUT,
+        START,
+        INSTRUCTIONS,
+        *GROWTH,
+    )
 }
 
 __all__ = ["MEASURES", "Measure"]

@@ -15,6 +15,7 @@ async def _start(stage: Stage) -> AsyncIterator[Server]:
     address = Address(free_port())
     async with running(
         [
+            *stage.under,
             *(sys.executable, "-m", "uvicorn", "benchmarks.peers.recipe_app:app"),
             *("--port", str(address.port), "--no-access-log", "--log-level", "warning"),
         ],

