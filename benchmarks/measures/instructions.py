@@ -19,7 +19,7 @@ from benchmarks.peers import Peer, Server
 from benchmarks.question import Question
 from benchmarks.stage import Stage
 
-_TURNS = 30
+_ROUNDS = 10
 _STREAMS = 4
 _TOKENS = 200
 _RATE = 50
@@ -34,25 +34,22 @@ async def _instructions(stage: Stage, peer: Peer, effort: Effort) -> Values:
     if shutil.which("valgrind") is None:
         raise LoadError("valgrind is not installed")
     async with peer.start(replace(stage, under=_CALLGRIND)) as server:
-        await _ask(server, Question(1), turns=_TURNS)
+        await _ask(server, Question(1), rounds=_ROUNDS)
 
         async def measure() -> Values:
-            a_turn = await _count(stage, server, lambda: _ask(server, Question(1), turns=_TURNS)) / _TURNS
-            answers = await _count(
-                stage,
-                server,
-                lambda: _ask(server, Question(_TOKENS + 1, rate=_RATE), turns=1, streams=_STREAMS),
-            )
+            short, long = Question(1), Question(_TOKENS + 1, rate=_RATE)
+            turns = await _count(stage, server, lambda: _ask(server, short, rounds=_ROUNDS))
+            a_turn = turns / _ROUNDS / _STREAMS
+            answers = await _count(stage, server, lambda: _ask(server, long, rounds=1))
             a_token = (answers / _STREAMS - a_turn) / _TOKENS
             return {"a turn, thousands": a_turn / 1000, "a token, thousands": a_token / 1000}
 
         return await effort.hold(server.pid, measure)
 
 
-async def _ask(server: Server, question: Question, *, turns: int, streams: int = 1) -> None:
-    """Ask one question after the other, or several at once."""
-    for _ in range(turns):
-        requests = [server.request(question) for _ in range(streams)]
+async def _ask(server: Server, question: Question, *, rounds: int) -> None:
+    for _ in range(rounds):
+        requests = [server.request(question) for _ in range(_STREAMS)]
         opened = await ask_all(server.address, requests, interval_seconds=0)
         await read_all(opened, tokens=question.tokens, seconds=_LONGEST_SECONDS)
 
