@@ -8,9 +8,9 @@ from benchmarks.effort import Effort
 from benchmarks.machine import describe
 from benchmarks.measures import MEASURES
 from benchmarks.peers import PEERS
-from benchmarks.plot import bars
+from benchmarks.plot import bars, figure
 from benchmarks.process import ROOT
-from benchmarks.report import redis_commands, results_table, targets_table
+from benchmarks.report import redis_commands, results_table, summary_table, targets_table
 from benchmarks.run import Results
 from benchmarks.targets import verdicts
 
@@ -46,6 +46,10 @@ def write_page(results: Results, effort: Effort) -> None:
             day=day,
             machine="\n".join(f"- {name}: {value}" for name, value in machine.items()),
             rounds=effort.rounds,
+            summary=summary_table(results),
+            same_ms=_value(results, "resume", "same p50 ms"),
+            other_ms=_value(results, "resume", "other p50 ms"),
+            memory=_value(results, "streams", "KiB a stream"),
             results=results_table(results),
             redis=redis_commands(results),
             targets=targets_table(results),
@@ -53,6 +57,11 @@ def write_page(results: Results, effort: Effort) -> None:
         ),
         "utf-8",
     )
+
+
+def _value(results: Results, measure: str, value: str) -> str:
+    found = results.medians(measure, "service").get(value)
+    return "?" if found is None else figure(found)
 
 
 def _plot(results: Results) -> str:

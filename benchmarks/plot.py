@@ -10,6 +10,7 @@ _BAR_HEIGHT = 20
 _ROW_HEIGHT = 28
 _TITLE_HEIGHT = 34
 _WHOLE_FROM = 1000
+_DECIMAL_TO = 10
 _COLOUR = "#9aa5b1"
 _OURS = "#2f6fde"
 
@@ -40,8 +41,10 @@ def bars(charts: Mapping[str, Mapping[str, float]], *, ours: str) -> str:
 
 
 def figure(value: float) -> str:
-    """Format a number with three digits, or as a whole number with separators."""
-    return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.3g}"
+    """Format a number for people: with separators, and no more digits than a measurement has."""
+    if value >= _WHOLE_FROM:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.2f}".rstrip("0").rstrip(".") if value < _DECIMAL_TO else f"{value:.3g}"
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str = "normal") -> str:

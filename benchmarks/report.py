@@ -1,6 +1,6 @@
 """The results as tables, for a terminal or for a page."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from benchmarks.effort import Values
 from benchmarks.measures import MEASURES
@@ -11,6 +11,30 @@ from benchmarks.run import Results
 from benchmarks.targets import verdicts
 
 _REFERENCE = "nginx"
+_LEAST_REFERENCE = 0.1
+"""A ratio to less says nothing: it is the clock's noise."""
+_COMPARED = ("service", "recipe", "litellm", "nginx")
+
+_Medians = Callable[[str, str], Values]
+
+
+def summary_table(results: Results) -> str:
+    """Make a table of what a user gets, beside what could be used instead."""
+    of = results.medians
+    rows = {
+        "tokens a second that one core relays": _a_second(of, "cpu-paced", "µs"),
+        "the same when they come in bursts": _a_second(of, "cpu-burst", "µs"),
+        "short turns a second that one core serves": _a_second(of, "requests", "CPU µs a request"),
+        "wait for the first token, median: ms": _each(of, "ttft", "p50 ms"),
+        "wait for the first token, one in a hundred: ms": _each(of, "ttft", "p99 ms"),
+        "the same when 100 start at once, median: ms": _each(of, "starts", "p50 ms"),
+    }
+    table = [["", *(PEERS[peer].title for peer in _COMPARED)], ["---", *("---:" for _ in _COMPARED)]]
+    table += [
+        [title, *(figure(values[peer]) if peer in values else "" for peer in _COMPARED)]
+        for title, values in rows.items()
+    ]
+    return "\n".join(_aligned(table))
 
 
 def results_table(results: Results) -> str:
@@ -40,6 +64,15 @@ def targets_table(results: Results) -> str:
     return "\n".join(_aligned(rows))
 
 
+def _each(of: _Medians, measure: str, value: str) -> dict[str, float]:
+    found = {peer: of(measure, peer).get(value) for peer in _COMPARED}
+    return {peer: each for peer, each in found.items() if each}
+
+
+def _a_second(of: _Medians, measure: str, microseconds: str) -> dict[str, float]:
+    return {peer: 1e6 / each for peer, each in _each(of, measure, microseconds).items()}
+
+
 def _names(found: Iterable[Values]) -> list[str]:
     return list(dict.fromkeys(name for values in found for name in values))
 
@@ -48,7 +81,7 @@ def _cell(value: float | None, reference: float | None, peer: str) -> str:
     if value is None:
         return ""
     text = figure(value)
-    if reference and peer not in {_REFERENCE, "direct"}:
+    if reference and reference >= _LEAST_REFERENCE and peer not in {_REFERENCE, "direct"}:
         return f"{text} (x {value / reference:.2g})"
     return text
 

@@ -3,7 +3,7 @@
 from benchmarks.measures.cpu import CPU_BURST, CPU_PACED
 from benchmarks.measures.growth import GROWTH
 from benchmarks.measures.instructions import INSTRUCTIONS
-from benchmarks.measures.latency import GAP, TTFT
+from benchmarks.measures.latency import GAP, STARTS, TTFT
 from benchmarks.measures.measure import Measure
 from benchmarks.measures.resume import RESUME
 from benchmarks.measures.startup import START
@@ -17,6 +17,7 @@ MEASURES = {
         CPU_PACED,
         CPU_BURST,
         TTFT,
+        STARTS,
         GAP,
         STORE,
         STREAMS,

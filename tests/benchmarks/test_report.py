@@ -26,7 +26,7 @@ def test_a_row_says_how_many_times_nginx_it_is() -> None:
 def test_a_target_is_met_not_met_or_not_measured() -> None:
     found = {each.target: each.is_met for each in verdicts(_results(nginx=20, service=50, recipe=100))}
     assert found["CPU a token, paced: at most 3.0 x nginx"] is True
-    assert found["CPU a token, paced: at most 1/3 of the plain recipe"] is False
+    assert found["CPU a token, paced: at most 0.4 of the plain recipe"] is False
     assert found["CPU a token, paced: at most 1/12 of LiteLLM"] is None
 
 
