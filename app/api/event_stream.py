@@ -1,7 +1,7 @@
 """A turn as an event stream."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import structlog
 from sse_starlette.sse import AppStatus
@@ -87,12 +87,12 @@ class TurnResponse(Response):
         reader = self._reader
         unsent: list[bytes] = []
 
-        def write_at_once() -> bool:
+        def write_at_once(first: int, events: list[bytes]) -> bool:
             """Write new events in the call that publishes them: no task wakes for a token."""
-            for frames in self._take_frames():
+            for frames in _frames(events, first, self._framing):
                 if unsent or not connection.write_at_once(frames):
                     unsent.append(frames)
-            return not unsent and not reader.is_behind
+            return not unsent
 
         while reader.is_open:
             if unsent or reader.is_behind:
@@ -111,7 +111,7 @@ class TurnResponse(Response):
             else:
                 await reader.wait(write_at_once)
 
-    def _take_frames(self) -> Iterator[bytes]:
+    def _take_frames(self) -> list[bytes]:
         """Take events and encode them, joined to writes of a bounded size."""
         events = self._reader.take()
         return _frames(events, self._reader.position - len(events) + 1, self._framing)
@@ -130,21 +130,21 @@ def turn_headers(reader: Reader) -> Mapping[str, str]:
     }
 
 
-def _frames(events: list[bytes], first: int, framing: Framing) -> Iterator[bytes]:
+def _frames(events: list[bytes], first: int, framing: Framing) -> list[bytes]:
     """Encode events, and join them to writes of a bounded size."""
+    writes: list[bytes] = []
     frames: list[bytes] = []
     size = 0
     for number, data in enumerate(events, first):
         frame = framing.event(number, data)
-        if not frame:
-            continue
-        frames.append(frame)
         size += len(frame)
+        frames.append(frame)
         if size > _WRITE_BYTES:
-            yield b"".join(frames)
+            writes.append(b"".join(frames))
             frames, size = [], 0
-    if frames:
-        yield b"".join(frames)
+    if size:
+        writes.append(b"".join(frames))
+    return writes
 
 
 def _terminal_data(end: TurnEnd, turn_id: str, request_id: str) -> bytes:

@@ -10,12 +10,13 @@ import structlog
 from app.errors import ServiceError, UpstreamError, UpstreamTruncated
 from app.llm.chunk import Chunk, NoChunk, ReportedFailure, parse_chunk
 from app.llm.deadlines import Deadlines
-from app.llm.decoder import Event, EventStreamDecoder, LineTooLong
+from app.llm.decoder import EventStreamDecoder, LineTooLong
 from app.llm.finish import is_failure, is_finish, printable
 from app.llm.http import PIECE_BYTES, BodyStream, pieces
 from app.llm.refusals import Refused, read
 
 _DONE = b"[DONE]"
+_NOTHING = (b"", b"")
 _END_SECONDS = 0.05
 """How long the end of a response is waited for, once the answer is whole."""
 _SPARE_EVENTS, _EVENTS_PER_TOKEN = 8 * 1024, 4
@@ -114,12 +115,11 @@ class _Answer:
         """Return the chunks up to the end or the first failure; what came before a failure is relayed."""
         chunks: list[Chunk] = []
         try:
-            for event in self._decoder.feed(received):
-                if event.data.strip() == _DONE:
+            for data, kind in self._decoder.feed(received):
+                if data.strip() == _DONE:
                     self.is_over = True
                     break
-                if event.data and event.type != b"ping":
-                    self._read(event, chunks)
+                self._read(data, kind, chunks)
         except NoChunk:
             self._fail(UpstreamError("The model's backend sent something that is no completion chunk."))
         except LineTooLong:
@@ -136,9 +136,9 @@ class _Answer:
         """Return the last chunk if only the blank line is missing after it; the body has ended cleanly."""
         chunks: list[Chunk] = []
         try:
-            event = self._decoder.end()
-            if event is not None and event.data.strip() not in (b"", _DONE) and event.type != b"ping":
-                self._read(event, chunks)
+            data, kind = self._decoder.end() or _NOTHING
+            if data.strip() not in (b"", _DONE):
+                self._read(data, kind, chunks)
         except (NoChunk, LineTooLong):
             pass  # the rest of an event that was cut off
         except ServiceError as failure:
@@ -176,13 +176,16 @@ class _Answer:
         if self._failure is None and not self._is_certainly_whole:
             self._failure = failure
 
-    def _read(self, event: Event, chunks: list[Chunk]) -> None:
-        if event.type == b"error":
-            raise self._refused(event.data)
+    def _read(self, data: bytes, kind: bytes, chunks: list[Chunk]) -> None:
+        """Read one event's data by the event's type."""
+        if not data or kind == b"ping":
+            return
+        if kind == b"error":
+            raise self._refused(data)
         try:
-            chunk = parse_chunk(event.data)
+            chunk = parse_chunk(data)
         except ReportedFailure:
-            raise self._refused(event.data) from None
+            raise self._refused(data) from None
         if chunk.finish_reason is not None:
             self._read_finish(chunk, chunk.finish_reason, chunks)
             return

@@ -6,7 +6,7 @@ completion stream uses are decoded: `id` and `retry` serve a reconnection that n
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from itertools import repeat
 
 MAX_LINE_BYTES = 1024 * 1024
 
@@ -14,18 +14,16 @@ _LINE_ENDS = (b"\n", b"\r")
 """The line ends of `bytes.splitlines`, too: unlike the one of `str` it knows no others."""
 _FIELD = b"data: "
 _BETWEEN_EVENTS = b"\n\ndata: "
+_BLANK_LINE = b"\n\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MESSAGE = b"message"
+
+Event = tuple[bytes, bytes]
+"""A dispatched event: its data and its type, which is `message` unless an `event` field says otherwise."""
 
 
 class LineTooLong(ValueError):
     """A line, or the data of one event, is longer than `MAX_LINE_BYTES`."""
-
-
-class Event(NamedTuple):
-    """One dispatched event."""
-
-    data: bytes
-    type: bytes = b"message"
 
 
 class EventStreamDecoder:
@@ -49,16 +47,21 @@ class EventStreamDecoder:
         Raises:
             LineTooLong: The stream cannot be decoded any further.
         """
-        if (
-            not self._rest
-            and received.endswith(b"\n\n")
-            and (data := self._plain_events(received)) is not None
-        ):
-            for each in data:
-                if len(_FIELD) + len(each) > MAX_LINE_BYTES:
-                    raise LineTooLong
-                yield Event(each)
-            return
+        if (data := self._plain_events(received)) is not None:
+            return zip(data, repeat(_MESSAGE), strict=False)
+        return self._decode(received)
+
+    def end(self) -> Event | None:
+        """Return the event that a clean end of the stream has left without its blank line.
+
+        The standard drops it, since a page cannot tell a clean end from a torn connection. HTTP can.
+        """
+        line, self._rest, self._rest_bytes = b"".join(self._rest), [], 0
+        if line:
+            self._interpret(line)
+        return self._dispatch() if self._data else None
+
+    def _decode(self, received: bytes) -> Iterator[Event]:
         for line in self._lines(received):
             if len(line) > MAX_LINE_BYTES:
                 raise LineTooLong
@@ -71,27 +74,20 @@ class EventStreamDecoder:
         if self._rest_bytes > MAX_LINE_BYTES:
             raise LineTooLong
 
-    def end(self) -> Event | None:
-        """Return the event that a clean end of the stream has left without its blank line.
-
-        The standard drops it, since a page cannot tell a clean end from a torn connection. HTTP can.
-        """
-        line, self._rest, self._rest_bytes = b"".join(self._rest), [], 0
-        if line:
-            self._interpret(line)
-        return self._dispatch() if self._data else None
-
     def _plain_events(self, received: bytes) -> list[bytes] | None:
         """Split a read in the way of almost all reads: complete events of one `data` line each, and LF alone.
 
         It begins with a line, and ends with an empty one. None: it is not such a read, or it begins inside of
-        an event.
+        an event, or one of its lines may be too long.
         """
         if (
-            self._data
+            self._rest
+            or self._data
             or self._type
             or self._skip_line_feed
             or not received.startswith(_FIELD)
+            or not received.endswith(_BLANK_LINE)
+            or len(received) > MAX_LINE_BYTES
             or b"\r" in received
         ):
             return None
@@ -145,6 +141,6 @@ class EventStreamDecoder:
             self._type = value
 
     def _dispatch(self) -> Event:
-        event = Event(b"\n".join(self._data), self._type or b"message")
+        event = (b"\n".join(self._data), self._type or _MESSAGE)
         self._data, self._type, self._data_bytes = [], b"", 0
         return event

@@ -141,7 +141,7 @@ def _event_data(body: bytes) -> Any:
     """Decode the data of an event: some gateways send even a refusal's body as a stream."""
     try:
         event = next(EventStreamDecoder().feed(body + b"\n\n"), None)
-        return msgspec.json.decode(event.data) if event is not None else None
+        return msgspec.json.decode(event[0]) if event is not None else None
     except (ValueError, RecursionError, LineTooLong):
         return None
 

@@ -10,6 +10,10 @@ from app.models import TurnEnd, TurnRecord
 from app.quota import Quota
 from app.turns.event_log import EventLog
 
+TakeAtOnce = Callable[[int, list[bytes]], bool]
+
+_MOST_AT_ONCE = 32
+
 
 class TurnStream:
     """The events of one turn, kept in memory for its readers.
@@ -55,16 +59,17 @@ class TurnStream:
         """Append events, and let the readers take them."""
         self.is_committed = True
         self.events.extend(events)
-        self._wake()
-        for reader in list(self._followers):
-            reader.events_arrived()
+        if self._waiting:
+            self._wake()
+        for reader in self._followers:  # none of them comes or goes meanwhile: their tasks run later
+            reader.events_arrived(events)
 
     def close(self, end: TurnEnd) -> None:
         """End the stream. The first end stays; later calls change nothing."""
         if self.end is None:
             self.end = end
             self._wake()
-            for reader in list(self._followers):
+            for reader in self._followers:
                 reader.wake()
 
     def commit_status(self) -> None:
@@ -133,7 +138,7 @@ class Reader:
         self.quota: Quota | None = None
         self.record: TurnRecord | None = None
         self._waiting: asyncio.Future[None] | None = None
-        self._take_at_once: Callable[[], bool] = lambda: False
+        self._take_at_once: TakeAtOnce | None = None
 
     def resume_after(self, number: int) -> None:
         """Continue after the event with this number.
@@ -158,12 +163,12 @@ class Reader:
         self.position += len(events)
         return events
 
-    async def wait(self, take_at_once: Callable[[], bool] = lambda: False) -> None:
+    async def wait(self, take_at_once: TakeAtOnce | None = None) -> None:
         """Wait for the end, or until `wake` is called, or for events that are not taken at once.
 
         Args:
-            take_at_once: Called with each publication, outside this task. It takes the new events and
-                returns True, or returns False to end the wait.
+            take_at_once: Is handed each publication, outside this task: the number of its first event, and
+                the events. If it returns False, the wait ends. None: the wait ends with new events.
         """
         self._take_at_once = take_at_once
         self._waiting = asyncio.get_running_loop().create_future()
@@ -173,12 +178,20 @@ class Reader:
         finally:
             self.stream.unfollow(self)
 
-    def events_arrived(self) -> None:
-        """Let a waiting reader take new events. If that fails, its own task raises the error."""
+    def events_arrived(self, events: list[bytes]) -> None:
+        """Let a waiting reader, which has all events before these, take them.
+
+        If that fails, its own task raises the error. The reader's task takes a large publication itself.
+        """
         if self._waiting is None or self._waiting.done():
             return
+        if self._take_at_once is None or len(events) > _MOST_AT_ONCE:
+            self.wake()
+            return
+        first = self.position + 1
+        self.position += len(events)
         try:
-            if not self._take_at_once():
+            if not self._take_at_once(first, events):
                 self.wake()
         except Exception as error:  # noqa: BLE001 - the turn goes on without this reader
             self._waiting.set_exception(error)

@@ -10,61 +10,65 @@ from hypothesis import strategies as st
 from app.llm.decoder import MAX_LINE_BYTES, Event, EventStreamDecoder, LineTooLong
 
 
+def event(data: bytes, kind: bytes = b"message") -> Event:
+    return data, kind
+
+
 def decode(*parts: bytes) -> list[Event]:
     decoder = EventStreamDecoder()
-    return [event for part in parts for event in decoder.feed(part)]
+    return [each for part in parts for each in decoder.feed(part)]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 def test_lines_end_at_cr_lf_and_crlf(end: bytes) -> None:
-    assert decode(b"data: a" + end + b"data: b" + end + end) == [Event(b"a\nb")]
+    assert decode(b"data: a" + end + b"data: b" + end + end) == [event(b"a\nb")]
 
 
 def test_a_crlf_split_over_two_reads_is_one_line_end() -> None:
-    assert decode(b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n") == [Event(b"a\nb")]
+    assert decode(b"data: a\r", b"\ndata: b\r", b"\n\r", b"\n") == [event(b"a\nb")]
 
 
 def test_two_events_end_with_bare_crs() -> None:
-    assert decode(b"data: a\r\rdata: b\r\r") == [Event(b"a"), Event(b"b")]
+    assert decode(b"data: a\r\rdata: b\r\r") == [event(b"a"), event(b"b")]
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
 def test_no_other_character_ends_a_line(separator: str) -> None:
     text = f"a{separator}b".encode()
-    assert decode(b"data: " + text + b"\n\n") == [Event(text)]
+    assert decode(b"data: " + text + b"\n\n") == [event(text)]
 
 
 def test_a_character_may_be_split_anywhere() -> None:
     stream = 'data: {"content": "żółw 🐢"}\n\n'.encode()
-    assert decode(*(bytes([byte]) for byte in stream)) == [Event(stream[6:-2])]
+    assert decode(*(bytes([byte]) for byte in stream)) == [event(stream[6:-2])]
 
 
 def test_comments_and_unknown_fields_are_passed_over() -> None:
-    assert decode(b": ping\n\n:\nretry: 5\nid: 7\nnonsense\ndata:x\n\n") == [Event(b"x")]
+    assert decode(b": ping\n\n:\nretry: 5\nid: 7\nnonsense\ndata:x\n\n") == [event(b"x")]
 
 
 def test_only_the_first_space_after_the_colon_is_dropped() -> None:
-    assert decode(b"data:  a\n\n") == [Event(b" a")]
+    assert decode(b"data:  a\n\n") == [event(b" a")]
 
 
 def test_the_event_field_names_the_type_of_one_event() -> None:
-    assert decode(b"event: error\ndata: a\n\ndata: b\n\n") == [Event(b"a", b"error"), Event(b"b")]
+    assert decode(b"event: error\ndata: a\n\ndata: b\n\n") == [event(b"a", b"error"), event(b"b")]
 
 
 def test_an_event_without_data_is_not_dispatched() -> None:
-    assert decode(b"event: error\n\ndata: b\n\n") == [Event(b"b")]
+    assert decode(b"event: error\n\ndata: b\n\n") == [event(b"b")]
 
 
 def test_a_byte_order_mark_is_dropped_at_the_start_alone() -> None:
     mark = b"\xef\xbb\xbf"
-    assert decode(mark[:1], mark[1:] + b"data: a\n\n" + mark + b"data: b\n\n") == [Event(b"a")]
+    assert decode(mark[:1], mark[1:] + b"data: a\n\n" + mark + b"data: b\n\n") == [event(b"a")]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
 def test_an_event_without_its_blank_line_is_there_at_a_clean_end_alone(end: bytes) -> None:
     decoder = EventStreamDecoder()
-    assert list(decoder.feed(b"data: a\n\nevent: b\ndata: b" + end)) == [Event(b"a")]
-    assert decoder.end() == Event(b"b", b"b")
+    assert list(decoder.feed(b"data: a\n\nevent: b\ndata: b" + end)) == [event(b"a")]
+    assert decoder.end() == event(b"b", b"b")
     assert decoder.end() is None
 
 
@@ -126,7 +130,7 @@ def reference(stream: bytes) -> list[Event]:
     for line in re.split(rb"\r\n|\n|\r", stream.removeprefix(b"\xef\xbb\xbf"))[:-1]:
         if line == b"":
             if data is not None:
-                events.append(Event(data.removesuffix(b"\n"), event_type or b"message"))
+                events.append(event(data.removesuffix(b"\n"), event_type or b"message"))
             data, event_type = None, b""
             continue
         name, _, value = line.partition(b":")
