@@ -17,6 +17,8 @@ from app.usage import MAX_COUNT
 _Body = TypeVar("_Body")
 
 _MAX_METADATA, _MAX_KEY_CHARS, _MAX_VALUE_CHARS = 16, 64, 512
+MAX_ECHO_BYTES = 1024 * 1024
+"""How much of a request each answer to it repeats: `instructions`, `tools` and the like, for every reader."""
 _LOGPROBS = "message.output_text.logprobs"
 _PATH = re.compile(r" - at `\$\.?(\w*)")
 _MISSING = re.compile(r"required field `(\w+)`")
@@ -123,9 +125,18 @@ def read_request(body: ResponseBody, given: object, *, model: str) -> ResponseRe
         "truncation": body.truncation or "disabled",
         "user": body.user if isinstance(body.user, str) else None,
     }
+    encoded = msgspec.json.encode(echo)
+    if len(encoded) > MAX_ECHO_BYTES:
+        largest = max(
+            ("instructions", "tools", "text"), key=lambda name: len(msgspec.json.encode(echo[name]))
+        )
+        raise ValidationFailed(
+            f"{largest}: expected at most {MAX_ECHO_BYTES} bytes with all that the response repeats",
+            param=largest,
+        )
     return ResponseRequest(
         # As the store will return it, which may write a number differently: all replicas send the same.
-        echo=msgspec.json.decode(msgspec.json.encode(echo)),
+        echo=msgspec.json.decode(encoded),
         input=[] if given is None else read_items(given, "input"),
         has_logprobs=bool(body.top_logprobs) or _LOGPROBS in (body.include or ()),
     )

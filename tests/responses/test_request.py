@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import ServiceError
+from app.errors import ServiceError, ValidationFailed
 from app.models import ResponseRequest
 from app.prompts.response_items import chat_messages
 from app.responses.completion import completion_fields
 from app.responses.input import read_items
-from app.responses.request import read_body, read_request
+from app.responses.request import MAX_ECHO_BYTES, read_body, read_request
 from app.responses.tools import read_tool_choice
 
 FIELDS = [
@@ -93,3 +93,24 @@ def test_a_choice_of_an_unknown_function_is_refused() -> None:
     with pytest.raises(ServiceError) as refused:
         read_tool_choice({"type": "function", "name": "nope"}, [])
     assert refused.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"instructions": "é" * (MAX_ECHO_BYTES // 2)}, "instructions"),
+        (
+            {
+                "tools": [
+                    {"type": "function", "name": f"f{n}", "description": "x" * 1024} for n in range(1024)
+                ]
+            },
+            "tools",
+        ),
+    ],
+)
+def test_what_every_answer_repeats_is_bounded(fields: dict[str, Any], param: str) -> None:
+    body = read_body({"input": "Hi", **fields})
+    with pytest.raises(ValidationFailed) as refused:
+        read_request(body, body.input, model="test-model")
+    assert refused.value.param == param
