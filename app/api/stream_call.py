@@ -10,6 +10,7 @@ from app.api.cursors import LAST_EVENT_ID_PARAMETERS, last_event_id_of
 from app.api.dependencies import trusted_user_of
 from app.api.event_stream import TurnResponse
 from app.api.framing import Framing
+from app.api.headers import headers_of
 from app.errors import ValidationFailed
 from app.models import Viewer
 from app.security.caller import Caller
@@ -58,7 +59,7 @@ class StreamCall(Request):
         Raises:
             ValidationFailed: It is not 1 to 255 visible ASCII characters.
         """
-        key = self.headers.get("Idempotency-Key")
+        key = headers_of(self.scope).get("idempotency-key")
         if key is not None and not re.fullmatch(_IDEMPOTENCY_KEY, key):
             raise ValidationFailed(
                 "Idempotency-Key: expected 1 to 255 visible ASCII characters", param="Idempotency-Key"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Receive, Scope, Send
 
 from app.api.dependencies import require_json_type
+from app.api.headers import headers_of
 from app.api.stream_call import StreamCall
 from app.errors import InvalidJson, ValidationFailed
 
@@ -36,7 +37,7 @@ class StreamRoute(APIRoute):
         arguments = {**scope["path_params"], "call": call}
         with call.slot:
             if scope["method"] == "POST":
-                require_json_type(call.headers.get("Content-Type", ""))
+                require_json_type(headers_of(scope).get("content-type", ""))
             if self._body_model is not None:
                 arguments["body"] = await _read_body(call, self._body_model)
             response = await self.endpoint(**arguments)
