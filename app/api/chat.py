@@ -5,27 +5,19 @@ from fastapi import APIRouter, Response
 from app import errors
 from app.api.connection import or_disconnect
 from app.api.cursors import belongs_to, parse_last_event_id
-from app.api.dependencies import (
-    FOLLOW_PARAMETERS,
-    START_PARAMETERS,
-    FollowCall,
-    ServiceDep,
-    StartCall,
-    ViewerDep,
-)
+from app.api.dependencies import ServiceDep, ViewerDep
 from app.api.errors import START_ERRORS, openapi_responses
 from app.api.event_stream import TurnResponse
 from app.api.framing import NumberedFraming
-from app.api.json_body import JsonRoute
 from app.api.schemas import ChatRequest, StoppedTurn
+from app.api.stream_call import FOLLOW_PARAMETERS, START_PARAMETERS, StreamCall
+from app.api.stream_route import StreamRoute
 from app.models import TurnRequest
 from app.settings import Settings
 from app.turns.stream import Reader
 
-_CLIENT_CLOSED_REQUEST = 499
-"""The status that nginx logs for a client that has gone; no client reads it."""
-
-router = APIRouter(tags=["chat"], route_class=JsonRoute)
+streams = APIRouter(tags=["chat"], route_class=StreamRoute)
+router = APIRouter(tags=["chat"])
 
 _EVENT = {
     "type": "object",
@@ -46,7 +38,7 @@ _STREAM = {
 _RECEIVED = {"description": "`Last-Event-ID` names the terminal event: there is nothing more to send."}
 
 
-@router.post(
+@streams.post(
     "/chat",
     response_class=TurnResponse,
     status_code=200,
@@ -65,7 +57,7 @@ _RECEIVED = {"description": "`Last-Event-ID` names the terminal event: there is 
         ),
     },
 )
-async def start_turn(body: ChatRequest, call: StartCall) -> Response:
+async def start_turn(body: ChatRequest, call: StreamCall) -> Response:
     """Ask a question. The answer is streamed as Server-Sent Events and stored in the conversation.
 
     A repeat with the same `Idempotency-Key` attaches to the same turn, after the event that `Last-Event-ID`
@@ -75,15 +67,14 @@ async def start_turn(body: ChatRequest, call: StartCall) -> Response:
     question = _question(body, call.service.settings, call.idempotency_key)
     call.slot.take()
     call.slot.assign(body.user_id)
-    reader = await or_disconnect(call.request, call.service.engine.start(question), discard=Reader.close)
-    if reader is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    if belongs_to(call.last_event_id, reader.stream.id) and not _resume(reader, call.last_event_id):
+    reader = await or_disconnect(call, call.service.engine.start(question))
+    last_event_id = call.last_event_id
+    if belongs_to(last_event_id, reader.stream.id) and not _resume(reader, last_event_id):
         return Response(status_code=204)
     return call.respond(reader, NumberedFraming(reader.stream.id))
 
 
-@router.get(
+@streams.get(
     "/chat/{turn_id}",
     response_class=TurnResponse,
     status_code=200,
@@ -105,9 +96,10 @@ async def start_turn(body: ChatRequest, call: StartCall) -> Response:
         ),
     },
 )
-async def follow_turn(turn_id: str, call: FollowCall) -> Response:
+async def follow_turn(turn_id: str, call: StreamCall) -> Response:
     """Follow a turn, running or ended, from its start or from the event after the last one received."""
-    position = parse_last_event_id(call.last_event_id, turn_id) if call.last_event_id else 0
+    last_event_id = call.last_event_id
+    position = parse_last_event_id(last_event_id, turn_id) if last_event_id else 0
     if position == "end":
         return Response(status_code=204)
     call.slot.take()

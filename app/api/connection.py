@@ -1,15 +1,14 @@
 """The connection to one client: its pings, its patience, its end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Self, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Self, TypeVar
 
 from sse_starlette import ServerSentEvent
-from starlette.requests import Request
-from starlette.types import Message, Receive, Send
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Scope, Send
 
-from app.errors import ServiceError
 from app.timer import LazyTimer
 
 ABORT_EXTENSION = "app.abort"
@@ -17,6 +16,8 @@ ABORT_EXTENSION = "app.abort"
 WRITE_EXTENSION = "app.write"
 """The ASGI extension with which the server offers to `write` a part of a body past all layers. It returns
 whether the client took it at once; otherwise nothing is written."""
+LEAVE_EXTENSION = "app.leave"
+"""The ASGI extension with which the server offers the `departure` of the client."""
 INVALID_BODY_EXTENSION = "app.invalid_body"
 """The ASGI extension in which the server gives the `reason` why a body will never be complete."""
 
@@ -24,36 +25,59 @@ _T = TypeVar("_T")
 _PING = ServerSentEvent(comment="ping", sep="\n").encode()
 
 
-async def wait_for_disconnect(receive: Receive) -> None:
-    """Wait until the client has gone. Whatever it sends until then is dropped."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class Departure:
+    """The moment from which one request's client waits for nothing more.
 
-
-async def or_disconnect(
-    request: Request, work: Coroutine[Any, Any, _T], *, discard: Callable[[_T], None] = lambda _: None
-) -> _T | None:
-    """Wait for some work; cancel it and return None if the client leaves before it is done.
-
-    Args:
-        request: The client's request.
-        work: What the client waits for.
-        discard: Disposes of a result that comes although the work was cancelled.
+    It has gone, or it has its whole answer, such as the head that answers a HEAD.
     """
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(wait_for_disconnect(request.receive))
+
+    def __init__(self) -> None:
+        self._has_come = False
+        self._then: Callable[[], None] | None = None
+
+    def call(self, then: Callable[[], None] | None) -> None:
+        """Call this, instead of what was given before, when the client leaves; now if it has left."""
+        if self._has_come and then is not None:
+            then()
+        else:
+            self._then = then
+
+    def announce(self) -> None:
+        """Say that the moment has come."""
+        self._has_come = True
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+
+@contextmanager
+def on_leave(scope: Scope, then: Callable[[], None]) -> Iterator[None]:
+    """Call `then` if the client of a request leaves meanwhile, or has left already."""
+    departure: Departure | None = scope.get("extensions", {}).get(LEAVE_EXTENSION, {}).get("departure")
+    if departure is None:  # a server of a test, whose clients stay
+        yield
+        return
+    departure.call(then)
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        yield
     finally:
-        leaving.cancel()
-        has_left = not working.done()
-        if has_left:
-            working.cancel()
-    if not has_left:
-        return working.result()
-    with suppress(asyncio.CancelledError, ServiceError):
-        discard(await working)
-    return None
+        departure.call(None)
+
+
+async def or_disconnect(request: Request, work: Awaitable[_T]) -> _T:
+    """Wait for some work; cancel it if the client leaves before it is done.
+
+    Raises:
+        ClientDisconnect: The client has left.
+    """
+    try:
+        async with asyncio.timeout(None) as patience:
+            with on_leave(request.scope, lambda: patience.reschedule(0)):
+                return await work
+    except TimeoutError:
+        if patience.expired():
+            raise ClientDisconnect from None
+        raise
 
 
 class ClientConnection:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from fastapi import Request
 
+from app.api.headers import headers_of
 from app.errors import InvalidLastEventId
 
 _QUERIES = ("last_event_id", "lastEventId", "Last-Event-ID")
@@ -35,6 +36,7 @@ def belongs_to(last_event_id: str, turn_id: str) -> bool:
 
 def last_event_id_of(request: Request) -> str:
     """Return the header or, if there is none, the query that a polyfill sends in its place."""
-    return request.headers.get("Last-Event-ID", "") or next(
-        filter(None, (request.query_params.get(name) for name in _QUERIES)), ""
-    )
+    header = headers_of(request.scope).get("last-event-id", "")
+    if header or not request.scope["query_string"]:
+        return header
+    return next(filter(None, (request.query_params.get(name) for name in _QUERIES)), "")

@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Scope
 
@@ -73,6 +74,9 @@ _RETRY_AFTER_SECONDS = 2
 """The Retry-After of an error that does not bring its own."""
 
 _log = structlog.get_logger()
+
+_CLIENT_CLOSED_REQUEST = 499
+"""The status that nginx logs for a client that has left; no client reads it."""
 
 _OPENAI_STATUS = {422: 400}
 """Statuses of `/v1` that are not those of the other routes."""
@@ -155,6 +159,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(BodyRefused, _body_refused)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _defect)
 
 
@@ -236,6 +241,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     kind = _BY_HTTP_STATUS.get(error.status_code, errors.InternalError)
     headers = {"Allow": _allowed_methods(request)} if kind is errors.MethodNotAllowed else error.headers
     return respond(request.scope, kind(), headers)
+
+
+async def _client_left(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
 def _allowed_methods(request: Request) -> str:

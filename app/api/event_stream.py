@@ -8,7 +8,7 @@ from sse_starlette.sse import AppStatus
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.connection import ABORT_EXTENSION, WRITE_EXTENSION, ClientConnection, wait_for_disconnect
+from app.api.connection import ABORT_EXTENSION, WRITE_EXTENSION, ClientConnection, on_leave
 from app.api.errors import error_json, quota_headers
 from app.api.framing import Framing
 from app.errors import error_for
@@ -52,16 +52,9 @@ class TurnResponse(Response):
         self._ping_seconds = ping_seconds
         self._slow_reader_seconds = slow_reader_seconds
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A task of its own: a token wakes nothing of what is around the response.
-        following = asyncio.create_task(self._follow(scope, send))
-        leaving = asyncio.create_task(wait_for_disconnect(receive))
-        try:
-            await asyncio.wait({following, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            self._reader.close()
-            await following
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+        with self._reader, on_leave(scope, self._reader.close):
+            await self._follow(scope, send)
 
     async def _follow(self, scope: Scope, send: Send) -> None:
         def disconnect() -> None:

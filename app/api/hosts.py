@@ -6,14 +6,14 @@ pointed at this machine (DNS rebinding), and by requests that a browser sends to
 
 import ipaddress
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
-from app.api.errors import respond
-from app.errors import Forbidden, MisdirectedRequest
+from app.api.headers import headers_of
+from app.errors import Forbidden
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,255})(?::([0-9]{0,5}))?")
 _MAX_PORT = 65535
@@ -21,54 +21,53 @@ _WRITING_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-class HostMiddleware:
-    """Answers only requests for `localhost`, an IP address, or a name that was set."""
+class HostPolicy:
+    """The hosts that are answered for: `localhost`, IP addresses, and names that were set."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Container[str], any_host_paths: Container[str]) -> None:
-        """Guard an application.
+    def __init__(self, hosts: Container[str], *, any_host_paths: Container[str]) -> None:
+        """Set the policy.
 
         Args:
-            app: What is guarded.
             hosts: The further names, in lower case.
             any_host_paths: The paths that are served under any name.
         """
-        self._app = app
         self._hosts = hosts
         self._any_host_paths = any_host_paths
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._any_host_paths:
-            name = host_name(Headers(scope=scope).get("host", ""))
-            if name is None or not (name == "localhost" or is_address(name) or name in self._hosts):
-                await respond(scope, MisdirectedRequest())(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    def answers(self, scope: Scope) -> bool:
+        """Whether a request is answered."""
+        if scope["path"] in self._any_host_paths:
+            return True
+        name = host_name(headers_of(scope).get("host", ""))
+        return name is not None and (name == "localhost" or is_address(name) or name in self._hosts)
 
 
-class OriginMiddleware:
-    """Refuses to let pages of foreign origins write."""
+class OriginPolicy:
+    """The origins whose pages may write: the service's own, and those that were set."""
 
-    def __init__(self, app: ASGIApp, *, origins: Container[str]) -> None:
-        """Guard an application.
+    def __init__(self, origins: Container[str]) -> None:
+        """Set the policy.
 
         Args:
-            app: What is guarded.
             origins: The foreign origins whose pages may write; `*`: all.
         """
-        self._app = app
         self._origins = origins
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] in _WRITING_METHODS:
-            headers = Headers(scope=scope)
-            origin = headers.get("origin")
-            if origin is not None and not self._may_write(origin, headers):
-                error = Forbidden("Pages of this origin may not write; see CORS_ORIGINS.")
-                await respond(scope, error)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    def check(self, scope: Scope) -> None:
+        """Let a request pass.
 
-    def _may_write(self, origin: str, headers: Headers) -> bool:
+        Raises:
+            Forbidden: It would write, and comes from a page that may not.
+        """
+        origin = headers_of(scope).get("origin")
+        if (
+            origin is not None
+            and scope["method"] in _WRITING_METHODS
+            and not self._may_write(origin, headers_of(scope))
+        ):
+            raise Forbidden("Pages of this origin may not write; see CORS_ORIGINS.")
+
+    def _may_write(self, origin: str, headers: Mapping[str, str]) -> bool:
         if "*" in self._origins or origin in self._origins:
             return True
         # The browser's own word, which no page can forge. It counts behind proxies that change the Host.
@@ -89,6 +88,7 @@ def host_name(host: str) -> str | None:
     return address if is_address(address) else None
 
 
+@lru_cache(maxsize=256)
 def is_address(name: str) -> bool:
     """Whether it is an IP address, not a name."""
     try:

@@ -1,7 +1,6 @@
 """Answers that no application gives, and bodies that HTTP/1.0 can read."""
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from app.api.errors import STATUS, error_json
@@ -42,23 +41,3 @@ def end_body_with_connection(cycle: Any) -> None:
 
     cycle.chunked_encoding = False
     cycle.send = send_unchunked
-
-
-def chunk_writer(cycle: Any) -> Callable[[bytes], bool]:
-    """Return what writes a part of a chunked body at once, past uvicorn's own `send`.
-
-    It returns False, and writes nothing, if the client has gone or takes nothing now, or the answer is not a
-    chunked one that has begun and not ended.
-    """
-
-    def write(part: bytes) -> bool:
-        can_write = (
-            cycle.chunked_encoding
-            and cycle.response_started
-            and not (cycle.response_complete or cycle.disconnected or cycle.flow.write_paused)
-        )
-        if can_write:
-            cycle.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
-        return bool(can_write)
-
-    return write

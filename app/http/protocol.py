@@ -15,9 +15,10 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from app.api.connection import ABORT_EXTENSION, INVALID_BODY_EXTENSION, WRITE_EXTENSION
+from app.api.connection import INVALID_BODY_EXTENSION, WRITE_EXTENSION
 from app.errors import InvalidHttp, RequestTimeout, ServiceError
-from app.http.answers import chunk_writer, end_body_with_connection, refusal_bytes
+from app.http.answers import end_body_with_connection, refusal_bytes
+from app.http.extensions import announce_departure, chunk_writer, extensions
 from app.http.head import check_head
 from app.http.last_body import body_parser
 from app.http.lingering import LingeringTransport
@@ -112,6 +113,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._answering.disconnected = True
             self._answering.message_event.set()
         super().connection_lost(exc)
+        if self._answering is not None:
+            announce_departure(self._answering)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -167,11 +170,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_size = 0
         http_version = self.parser.get_http_version()
         check_head(http_version, self.url, self.headers)
-        # Closing a connection waits for a reader that takes nothing; this does not.
-        self.scope["extensions"] = {
-            ABORT_EXTENSION: {"abort": self.transport.abort},
-            INVALID_BODY_EXTENSION: {},
-        }
+        self.scope["extensions"] = extensions(self.transport)
         super().on_headers_complete()
         self.scope["extensions"][WRITE_EXTENSION] = {"write": chunk_writer(self.cycle)}
         self._is_in_head = False
@@ -199,6 +198,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        announce_departure(self._answering)
         if self.pipeline:
             self._answering = self.pipeline[-1][0]
         super().on_response_complete()

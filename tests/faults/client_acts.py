@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from structlog.testing import capture_logs
 
-from app.api import middleware
+from app.api import body_limits
 from tests.faults.fault import Act
 from tests.faults.lab import QUESTION, Lab, until
 from tests.faults.scripts import FINISH, HEL, LO, Dictated
@@ -167,7 +167,7 @@ def sends_and_goes(*parts: bytes) -> Act:
 async def slow_body(lab: Lab) -> str:
     """Begin a body and do not end it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(middleware, "BODY_SECONDS", 0.3)
+        patched.setattr(body_limits, "BODY_SECONDS", 0.3)
         return await sends(head(f"Content-Length: {len(BODY)}"), BODY[:-1])(lab)
 
 

@@ -7,10 +7,11 @@ from fastapi import APIRouter, Request, Response
 
 from app import errors
 from app.api.connection import or_disconnect
-from app.api.dependencies import IDEMPOTENCY_KEY_PARAMETER, StartCall
 from app.api.errors import START_ERRORS, openapi_responses
 from app.api.event_stream import TurnResponse, turn_headers
 from app.api.framing import PlainFraming
+from app.api.stream_call import IDEMPOTENCY_KEY_PARAMETER, StreamCall
+from app.api.stream_route import StreamRoute
 from app.api.v1.bodies import read_flag, read_list, read_model, read_object, read_options, require_count
 from app.api.v1.collect import collect
 from app.errors import error_for
@@ -19,9 +20,7 @@ from app.prompts.sources import CAPS
 from app.security.identity import Identity, identify
 from app.turns.stream import Reader
 
-_CLIENT_CLOSED_REQUEST = 499
-
-router = APIRouter(prefix="/v1/chat/completions", tags=["v1"])
+router = APIRouter(prefix="/v1/chat/completions", tags=["v1"], route_class=StreamRoute)
 
 _BODY = {
     "required": True,
@@ -63,12 +62,12 @@ _COMPLETION = {
         ),
     },
 )
-async def create_completion(call: StartCall) -> Response:
+async def create_completion(call: StreamCall) -> Response:
     """Complete a chat, as OpenAI's API does. No history keeps it.
 
     Without an `Idempotency-Key`, closing the connection stops the generation. With one, a repeat attaches.
     """
-    body = await read_object(call.request)
+    body = await read_object(call)
     model = read_model(body, call.service.settings)
     read_list(body, "messages")
     is_streamed = read_flag(body, "stream")
@@ -81,12 +80,8 @@ async def create_completion(call: StartCall) -> Response:
     if identity.is_named:
         call.slot.assign(identity.user_id)
     asked = _turn_request(body, model, identity, call.idempotency_key, include_usage=wants_usage)
-    reader = await or_disconnect(call.request, call.service.engine.start(asked), discard=Reader.close)
-    if reader is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    return (
-        call.respond(reader, PlainFraming()) if is_streamed else await _collected(call.request, reader, model)
-    )
+    reader = await or_disconnect(call, call.service.engine.start(asked))
+    return call.respond(reader, PlainFraming()) if is_streamed else await _collected(call, reader, model)
 
 
 def _turn_request(
@@ -113,8 +108,6 @@ def _turn_request(
 async def _collected(request: Request, reader: Reader, model: str) -> Response:
     """Wait for the whole completion, unless the client leaves."""
     events = await or_disconnect(request, _all_events(reader))
-    if events is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
     return Response(
         collect(events, turn_id=reader.stream.id, model=model),
         media_type="application/json",

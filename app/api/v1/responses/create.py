@@ -8,9 +8,10 @@ from fastapi import APIRouter, Response
 
 from app import errors
 from app.api.connection import or_disconnect
-from app.api.dependencies import IDEMPOTENCY_KEY_PARAMETER, StartCall
 from app.api.errors import START_ERRORS, openapi_responses
 from app.api.event_stream import TurnResponse
+from app.api.stream_call import IDEMPOTENCY_KEY_PARAMETER, StreamCall
+from app.api.stream_route import StreamRoute
 from app.api.v1.bodies import MESSAGE_SCHEMA, body_schema, json_response, read_model, read_object
 from app.api.v1.conversations.access import own_conversation
 from app.api.v1.responses.access import so_far
@@ -33,8 +34,7 @@ from app.store.conversation_items import StoredConversation
 from app.store.faults import request_deadline
 from app.turns.stream import Reader
 
-_CLIENT_CLOSED_REQUEST = 499
-
+streams = APIRouter(prefix="/v1/responses", tags=["v1"], route_class=StreamRoute)
 router = APIRouter(prefix="/v1/responses", tags=["v1"])
 
 _BODY = body_schema(
@@ -56,7 +56,7 @@ RESPONSE: dict[str, Any] = {
 }
 
 
-@router.post(
+@streams.post(
     "",
     response_class=TurnResponse,
     status_code=200,
@@ -73,9 +73,9 @@ RESPONSE: dict[str, Any] = {
         ),
     },
 )
-async def create_response(call: StartCall) -> Response:
+async def create_response(call: StreamCall) -> Response:
     """Create a response, as OpenAI's API does: whole, as a stream, or in the background."""
-    fields = await read_object(call.request)
+    fields = await read_object(call)
     model = read_model(fields, call.service.settings)
     body = read_body(fields)
     identity = identify(call.caller, call.trusted_user, fields)
@@ -95,9 +95,7 @@ async def create_response(call: StartCall) -> Response:
     call.slot.take()
     if turn.is_limited:
         call.slot.assign(turn.user_id)
-    reader = await or_disconnect(call.request, call.service.engine.start(turn, prompts), discard=Reader.close)
-    if reader is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    reader = await or_disconnect(call, call.service.engine.start(turn, prompts))
     try:
         response = await _record_of(call.service, reader)
     except BaseException:
@@ -108,9 +106,7 @@ async def create_response(call: StartCall) -> Response:
     if body.background:
         with reader:
             return json_response(await _as_begun(response, reader), turn_id=reader.stream.id)
-    whole = await or_disconnect(call.request, _whole(response, reader))
-    if whole is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    whole = await or_disconnect(call, _whole(response, reader))
     return json_response(whole, turn_id=reader.stream.id)
 
 

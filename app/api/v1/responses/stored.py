@@ -1,14 +1,16 @@
 """Responses by their id: to read, to follow, to cancel, to delete."""
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app import errors
-from app.api.dependencies import FollowCall, ServiceDep, ViewerDep
+from app.api.dependencies import ServiceDep, ViewerDep
 from app.api.errors import openapi_responses
 from app.api.event_stream import TurnResponse
+from app.api.stream_call import StreamCall
 from app.api.v1.bodies import json_response
 from app.api.v1.paging import PageQuery, page_of
 from app.api.v1.responses.access import as_it_stands, ended, own_response, record_of
@@ -30,6 +32,14 @@ router = APIRouter(
     ),
 )
 
+
+async def _stream_call(request: Request) -> AsyncIterator[StreamCall]:
+    """Provide the call; its slot is released when the response has ended."""
+    call = StreamCall(request.scope, request.receive)
+    with call.slot:
+        yield call
+
+
 _JSON: dict[int | str, dict[str, Any]] = {
     200: {"description": "The response.", "content": {"application/json": {"schema": {"type": "object"}}}}
 }
@@ -44,7 +54,7 @@ _JSON: dict[int | str, dict[str, Any]] = {
 async def retrieve_response(
     *,
     response_id: str,
-    call: FollowCall,
+    call: Annotated[StreamCall, Depends(_stream_call)],
     stream: bool = False,
     starting_after: Annotated[int, Query(ge=-1)] = -1,
 ) -> Response:
