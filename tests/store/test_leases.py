@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from app.errors import HistoryUnavailable, RateLimited, TooManyConversations
 from app.models import TurnEnd
 from app.store import keys
+from app.store.history import RawBlock
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
 from app.store.owner_mailbox import OwnerMailbox, TurnAddress
@@ -213,6 +214,39 @@ async def test_a_start_whose_reply_was_lost_is_repeated_without_harm(running: Ru
     for _ in range(2):
         again = await running.start(record, fingerprint="f", if_busy="reject_if_read", is_limited=True)
         assert again.outcome == "started"
+
+
+async def test_a_start_reads_the_newest_messages_as_far_as_they_fit(fake_redis: Redis) -> None:
+    running = running_turns(fake_redis, max_bytes=450)
+    elements = [str(n) * 200 for n in range(4)]
+    await fake_redis.rpush(KEY, *elements)
+    for _ in range(2):  # the second time as if the first reply had been lost
+        started = await running.start(
+            turn("t1"), fingerprint="", if_busy="reject", is_limited=True, with_history=True
+        )
+        assert started.history == RawBlock(2, [b"3" * 200, b"2" * 200])
+
+
+async def test_a_start_reads_one_message_however_long_and_none_unless_asked(fake_redis: Redis) -> None:
+    running = running_turns(fake_redis, max_bytes=10)
+    await fake_redis.rpush(KEY, "x" * 200)
+    read = await running.start(
+        turn("t1"), fingerprint="", if_busy="reject", is_limited=True, with_history=True
+    )
+    assert read.history == RawBlock(0, [b"x" * 200])
+    unread = await running.start(turn("t1"), fingerprint="", if_busy="reject", is_limited=True)
+    assert unread.history is None
+
+
+async def test_only_a_turn_that_starts_gets_a_journal(running: RunningTurns, fake_redis: Redis) -> None:
+    journal = TurnJournal(fake_redis, ttl_seconds=300)
+    await start(running, "t1")
+    assert await start(running, "t2") == "busy"
+    assert [await journal.record(turn_id) is not None for turn_id in ("t1", "t2")] == [True, False]
+    assert await journal.missing(["t1", "t2"]) == ["t2"]
+    lease_until = int(await fake_redis.hget(RUNNING, "lease_until") or 0)
+    assert await fake_redis.zscore(keys.running_turns(keys.shard_of("t1")), "t1") == lease_until
+    assert await fake_redis.zscore(keys.running_turns(keys.shard_of("t2")), "t2") is None
 
 
 async def test_a_turn_without_readers_makes_way_and_its_owner_is_told(running: RunningTurns) -> None:
