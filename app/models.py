@@ -205,6 +205,11 @@ class TurnRequest:
         """What requests share that should go to the same backend: the user, and the conversation if any."""
         return f"{self.user_id}\n{self.conversation_id or ''}"
 
+    @property
+    def has_history(self) -> bool:
+        """Whether the service builds the prompt of a conversation."""
+        return bool(self.conversation_id) and self.completion is None
+
     def fingerprint(self) -> str:
         """Return a digest that is the same for two requests with the same content.
 

@@ -23,7 +23,8 @@ from app.security.authenticator import Authenticator, open_authenticator
 from app.settings import Settings
 from app.store.connection import RedisClient, open_redis
 from app.store.conversation_items import ConversationItems
-from app.store.history import HistoryRepository
+from app.store.finished_turns import FinishedTurns
+from app.store.history import HistoryLimits, HistoryRepository
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
 from app.store.lease_results import UserLimits
@@ -181,6 +182,9 @@ async def _open_turns(
     # Longer than an owner may try to store a turn: until then a closed turn is known to be closed.
     closed_seconds = 2 * settings.resume_ttl_seconds + 60
     lease_seconds = settings.turn_lease_seconds
+    kept = HistoryLimits(
+        settings.history_ttl_seconds, settings.history_max_messages, settings.history_max_bytes
+    )
     history = HistoryRepository(store, closed_seconds=closed_seconds, max_bytes=settings.history_max_bytes)
     journal = TurnJournal(store, ttl_seconds=settings.resume_ttl_seconds)
     owners = OwnerMailbox(store)
@@ -188,19 +192,18 @@ async def _open_turns(
     leases = TurnLeases(
         store,
         index=index,
+        journal=journal,
         owner=owners.own_id,
         # The rest of the time is for the sweep that finds an expired lease.
         lease_seconds=lease_seconds * 2 / 3,
-        closed_seconds=closed_seconds,
-        history_ttl_seconds=settings.history_ttl_seconds,
-        history_max_messages=settings.history_max_messages,
-        history_max_bytes=settings.history_max_bytes,
+        history=kept,
         limits=UserLimits(
             at_once=settings.max_active_turns_per_user,
             per_minute=settings.rate_limit_turns_per_minute,
             conversations=settings.max_conversations_per_user,
         ),
     )
+    finished = FinishedTurns(store, journals=journal.scripts, closed_seconds=closed_seconds, history=kept)
     turns = LocalTurns()
     writer = JournalWriter(journal)
     remote = RemoteTurns(journal, owners)
@@ -210,16 +213,16 @@ async def _open_turns(
         unstored_seconds=settings.llm_total_timeout_seconds + closed_seconds,
         resume_seconds=settings.resume_ttl_seconds,
     )
-    items = ConversationItems(
-        store,
-        ttl_seconds=settings.history_ttl_seconds,
-        max_items=settings.history_max_messages,
-        max_bytes=settings.history_max_bytes,
-        max_conversations=settings.max_conversations_per_user,
-    )
+    items = ConversationItems(store, history=kept, max_conversations=settings.max_conversations_per_user)
     keeper = ResponseKeeper(responses)
     settlement = Settlement(
-        leases=leases, journal=journal, writer=writer, index=index, responses=keeper, metrics=metrics
+        leases=leases,
+        finished=finished,
+        journal=journal,
+        writer=writer,
+        index=index,
+        responses=keeper,
+        metrics=metrics,
     )
     sweeper = TurnSweeper(turns, index=index, settlement=settlement, lease_seconds=lease_seconds)
     renewer = LeaseRenewer(
@@ -233,12 +236,14 @@ async def _open_turns(
     directory = TurnDirectory(
         turns, journal=journal, owners=owners, remote=remote, metrics=metrics, lease_seconds=lease_seconds
     )
+    admission = Admission(
+        turns, leases=leases, finished=finished, journal=journal, settlement=settlement, sweeper=sweeper
+    )
     engine = TurnEngine(
         turns,
-        admission=Admission(turns, leases=leases, journal=journal, settlement=settlement, sweeper=sweeper),
+        admission=admission,
         directory=directory,
         history=history,
-        journal=journal,
         responses=responses,
         prompts_for=partial(
             prompts_for,

@@ -9,7 +9,7 @@ from app.models import ActiveTurn
 from app.store import keys
 from app.store.connection import RedisClient
 from app.store.faults import translated_redis_errors
-from app.store.script import Call, Script
+from app.store.script import Script, together
 
 _BLOCK = 100
 """How many entries are looked at in one step."""
@@ -111,10 +111,10 @@ class ConversationIndex:
         if not conversation_ids:
             return False
         async with translated_redis_errors():
-            answers = await self._forget.call_all(
+            answers = await together(
                 [
-                    Call(
-                        [
+                    self._forget(
+                        keys=[
                             keys.conversations(user_id),
                             keys.messages(user_id, conversation_id),
                             keys.running(user_id, conversation_id),
@@ -122,7 +122,7 @@ class ConversationIndex:
                             keys.titles(user_id),
                             keys.item_order(user_id, conversation_id),
                         ],
-                        [conversation_id],
+                        args=[conversation_id],
                     )
                     for conversation_id in conversation_ids
                 ]

@@ -11,6 +11,7 @@ from app.store import keys
 from app.store.connection import RedisClient
 from app.store.conversation_index import ConversationIndex
 from app.store.faults import translated_redis_errors
+from app.store.history import HistoryLimits
 from app.store.script import Script
 
 _AT_ONCE = 100
@@ -62,24 +63,18 @@ class ConversationItems:
         self,
         redis: RedisClient,
         *,
-        ttl_seconds: int,
-        max_items: int,
-        max_bytes: int,
+        history: HistoryLimits,
         max_conversations: int,
     ) -> None:
         """Use a client that the caller closes.
 
         Args:
             redis: A client whose answers are bytes.
-            ttl_seconds: A conversation untouched for so long is forgotten; 0: never.
-            max_items: Above it the oldest items of a conversation are dropped.
-            max_bytes: Above it the oldest items are dropped, too.
+            history: How much of a conversation is kept.
             max_conversations: How many conversations a user may have; 0: any number.
         """
         self._redis = redis
-        self._ttl_seconds = ttl_seconds
-        self._max_items = max_items
-        self._max_bytes = max_bytes
+        self._ttl_seconds, self._max_items, self._max_bytes = history
         self._max_conversations = max_conversations
         self._index = ConversationIndex(redis)
         self._create = Script(redis, "create_conversation")

@@ -43,6 +43,17 @@ class MessagePlace(msgspec.Struct, frozen=True, array_like=True):
     """The message's position then. It may have moved towards the beginning since, never away from it."""
 
 
+class HistoryLimits(NamedTuple):
+    """How much is kept of a conversation, and for how long."""
+
+    ttl_seconds: int
+    """How long a conversation is kept after its last turn; 0: for ever."""
+    max_messages: int
+    """The most messages, or items. Above it the oldest ones are dropped."""
+    max_bytes: int
+    """The most bytes. Above it the oldest messages or items are dropped, too."""
+
+
 class RawBlock(NamedTuple):
     """Some messages of a conversation, as a script gives them."""
 
@@ -161,13 +172,13 @@ class HistoryRepository:
         """
         key = keys.messages(user_id, conversation_id)
 
-        async def read_before(position: int | None, max_bytes: int) -> tuple[MessageBlock, int]:
+        async def read_before(position: int | None, max_bytes: int) -> MessageBlock:
             async with translated_redis_errors():
                 _, start, elements, _ = await self._read(
                     keys=[key],
                     args=["" if position is None else position, _LAST_POSITION, max_bytes, "", ""],
                 )
-            return _decoded(key, RawBlock(start, elements)), sum(map(len, elements))
+            return _decoded(key, RawBlock(start, elements))
 
         return RecentTurns(
             read_before,
@@ -263,7 +274,8 @@ class HistoryRepository:
 def _decoded(key: str, block: RawBlock) -> MessageBlock:
     messages = [_message(key, element) for element in reversed(block.elements)]
     stop = block.start + len(block.elements)
-    return MessageBlock(block.start, stop, [each for each in messages if each is not None])
+    size = sum(map(len, block.elements))
+    return MessageBlock(block.start, stop, [each for each in messages if each is not None], size)
 
 
 def _place(position: int, message: Message) -> MessagePlace:

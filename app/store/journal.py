@@ -16,18 +16,12 @@ from app.clock import now
 from app.models import TurnEnd, TurnRecord, TurnStatus
 from app.store import keys
 from app.store.cluster import ClusterClient
-from app.store.codec import pack, unpack
+from app.store.codec import unpack
 from app.store.connection import RedisClient
 from app.store.faults import translated_redis_errors
-from app.store.script import Call, Script
+from app.store.journal_scripts import CREATED_ID, JournalScripts
+from app.store.script import together
 
-EXPIRED_SECONDS = 24 * 3600
-"""How long a turn's record outlives its events."""
-_UNFINISHED_SECONDS = 24 * 3600
-_REFUSED_MS = 2000
-"""How long the end of a start that failed is kept: its readers follow the journal already."""
-_END_ID = f"{2**64 - 1}-{2**64 - 1}"
-_CREATED_ID = "0-1"
 _BEGUN_ID = "0-2"
 _REFUSED_IDS = ("equal or smaller than the target stream", "exhausted the last possible ID")
 """Redis's words for an entry whose id is below the newest one's, or that follows the terminal entry."""
@@ -36,7 +30,6 @@ _POLL_SECONDS = 0.05
 
 _Entries = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 
-_encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
 
 
@@ -73,13 +66,16 @@ class JournalCursor(NamedTuple):
         """Return the id of the last entry that the reader does not need any more."""
         if self.last:
             return f"{self.last}-0"
-        return _BEGUN_ID if self.is_committed else _CREATED_ID
+        return _BEGUN_ID if self.is_committed else CREATED_ID
 
 
 class TurnJournal:
     """Writes and reads journals.
 
     Every method raises HistoryUnavailable if Redis does not do its part in time.
+
+    Attributes:
+        scripts: The calls that write journals, to be sent together with calls for users' keys.
     """
 
     def __init__(self, redis: RedisClient, *, ttl_seconds: float) -> None:
@@ -90,36 +86,18 @@ class TurnJournal:
             ttl_seconds: How long after its end a turn can be followed.
         """
         self._redis = redis
-        self._ttl_ms = int(ttl_seconds * 1000)
-        self._record_ms = self._ttl_ms + EXPIRED_SECONDS * 1000
-        self._create = Script(redis, "create_journal")
-        self._append = Script(redis, "append_journal")
-        self._close = Script(redis, "close_journal")
-        self._erase = Script(redis, "erase_journal")
+        self.scripts = JournalScripts(redis, ttl_seconds=ttl_seconds)
 
     async def create(self, record: TurnRecord, *, lease_until_ms: int) -> None:
         """Create a journal, and add its turn to the index of leases."""
         async with translated_redis_errors():
-            await self._create(
-                keys=_keys(record.turn_id),
-                args=[
-                    record.turn_id,
-                    lease_until_ms,
-                    _CREATED_ID,
-                    record.user_id,
-                    record.conversation_id,
-                    _UNFINISHED_SECONDS + EXPIRED_SECONDS,
-                    _UNFINISHED_SECONDS,
-                    record.scope,
-                ],
-            )
+            await self.scripts.create(record, lease_until_ms=lease_until_ms)
 
     async def discard(self, turn_id: str) -> None:
         """Remove a journal, as if it had never been created."""
-        record, events, running_turns = _keys(turn_id)
         async with translated_redis_errors(), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.delete(record, events)
-            pipeline.zrem(running_turns, turn_id)
+            pipeline.delete(keys.record(turn_id), keys.events(turn_id))
+            pipeline.zrem(keys.running_turns(keys.shard_of(turn_id)), turn_id)
             await pipeline.execute()
 
     async def append(self, batches: Mapping[str, tuple[int, Sequence[bytes]]]) -> dict[str, int]:
@@ -133,12 +111,8 @@ class TurnJournal:
             number below the batch's first means that Redis has lost events.
         """
         async with translated_redis_errors():
-            answers = await self._append.call_all(
-                [
-                    Call([keys.events(turn_id)], [last - len(events), last, pack(events)])
-                    for turn_id, (last, events) in batches.items()
-                ],
-                may_fail=True,
+            answers = await together(
+                [self.scripts.append(turn_id, *batch) for turn_id, batch in batches.items()], may_fail=True
             )
         return {
             turn_id: answer
@@ -162,27 +136,19 @@ class TurnJournal:
             `last`, the number of the last event. A smaller number means that Redis has lost the events after
             it: the journal stays open until they are written again.
         """
-        return await self._end(turn_id, end, last, self._ttl_ms, self._record_ms)
+        async with translated_redis_errors():
+            written: int = await self.scripts.close(turn_id, end, last=last)
+        return written
 
     async def refuse(self, turn_id: str, end: TurnEnd) -> None:
         """Write the end of a start that failed, for readers on other processes, and forget it soon."""
-        await self._end(turn_id, end, 0, _REFUSED_MS, _REFUSED_MS)
-
-    async def _end(self, turn_id: str, end: TurnEnd, last: int, events_ms: int, record_ms: int) -> int:
         async with translated_redis_errors():
-            written: int = await self._close(
-                keys=_keys(turn_id),
-                args=[turn_id, _END_ID, _encode(end), end.status, events_ms, record_ms, last],
-            )
-        return written
+            await self.scripts.refuse(turn_id, end)
 
     async def erase(self, turn_ids: Sequence[str], end: TurnEnd) -> None:
         """Erase journals. Readers that follow one get this end."""
-        args = (_END_ID, _encode(end), self._ttl_ms)
         async with translated_redis_errors():
-            await self._erase.call_all(
-                [Call([keys.record(turn_id), keys.events(turn_id)], args) for turn_id in turn_ids]
-            )
+            await together([self.scripts.erase(turn_id, end) for turn_id in turn_ids])
 
     async def record(self, turn_id: str) -> JournalRecord | None:
         """Return whose turn it is, or None if it is unknown."""
@@ -252,10 +218,6 @@ class TurnJournal:
                 pipeline.exists(keys.events(turn_id))
             found = await pipeline.execute(raise_on_error=False)
         return [turn_id for turn_id, exists in zip(turn_ids, found, strict=True) if exists == 0]
-
-
-def _keys(turn_id: str) -> list[str]:
-    return [keys.record(turn_id), keys.events(turn_id), keys.running_turns(keys.shard_of(turn_id))]
 
 
 def _journalled(entries: _Entries, *, have: int = 0) -> JournalSlice:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from app.store import keys
 from app.store.connection import RedisClient
 from app.store.faults import translated_redis_errors
-from app.store.script import Call, Script
+from app.store.script import Script, together
 
 
 class LeaseIndex:
@@ -35,8 +35,8 @@ class LeaseIndex:
     async def lapsed(self, limit: int) -> list[str]:
         """Return the turns whose leases have expired, longest ago first. Some may have ended just now."""
         async with translated_redis_errors():
-            found = await self._find_lapsed.call_all(
-                [Call([keys.running_turns(shard)], [limit]) for shard in keys.SHARDS]
+            found = await together(
+                [self._find_lapsed(keys=[keys.running_turns(shard)], args=[limit]) for shard in keys.SHARDS]
             )
         by_end = sorted(
             (int(until), turn_id)

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 from app.models import TurnEnd
 from app.quota import Quota
+from app.store.history import RawBlock
 
 
 class AdmissionResult(NamedTuple):
@@ -11,9 +12,10 @@ class AdmissionResult(NamedTuple):
 
     outcome: Literal["started", "attached", "reused", "busy", "lapsed", "interrupting"]
     turn_id: str = ""
-    lease_until_ms: int = 0
     quota: Quota | None = None
     """What the user may still start, if that is limited."""
+    history: RawBlock | None = None
+    """The newest messages of the conversation, if they were asked for."""
 
 
 class UserLimits(NamedTuple):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -10,14 +9,18 @@ import structlog
 from redis.exceptions import RedisError
 
 from app.errors import HistoryUnavailable, RateLimited, TooManyConversations, TooManyTurns
-from app.models import AssistantMessage, Busy, TurnEnd, TurnRecord, UserMessage
+from app.models import Busy, TurnEnd, TurnRecord
 from app.store import keys
+from app.store.cluster import ClusterClient
 from app.store.connection import RedisClient
 from app.store.conversation_index import ConversationIndex
 from app.store.faults import UNREACHABLE_ERRORS, translated_redis_errors
+from app.store.history import HistoryLimits, RawBlock
+from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
-from app.store.lease_results import AdmissionResult, CloseResult, Lease, UserLimits
-from app.store.script import Call, Script
+from app.store.lease_results import AdmissionResult, Lease, UserLimits
+from app.store.recent_turns import FIRST_BLOCK_BYTES
+from app.store.script import Call, Script, together
 
 REQUEST_TTL_SECONDS = 24 * 3600
 """How long a repeated Idempotency-Key finds the turn that it started."""
@@ -26,7 +29,6 @@ _FIRST_LEASE_MS = 3000
 """Short: if Redis executes a start after its caller has timed out, the conversation is soon free again."""
 
 _log = structlog.get_logger()
-_encode = msgspec.json.Encoder().encode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
 
 
@@ -42,12 +44,10 @@ class TurnLeases:
         redis: RedisClient,
         *,
         index: LeaseIndex,
+        journal: TurnJournal,
         owner: str,
         lease_seconds: float,
-        closed_seconds: float,
-        history_ttl_seconds: int,
-        history_max_messages: int,
-        history_max_bytes: int,
+        history: HistoryLimits,
         limits: UserLimits,
     ) -> None:
         """Use a client that the caller closes.
@@ -55,52 +55,62 @@ class TurnLeases:
         Args:
             redis: A client whose answers are bytes.
             index: The index in which other processes find turns whose leases have expired.
+            journal: Gets the journals of turns that start.
             owner: The id of this process, with which other processes reach it as the owner of a turn.
             lease_seconds: How long a lease is valid without a renewal.
-            closed_seconds: How long the end of a turn is kept. Meanwhile the turn is not closed again.
-            history_ttl_seconds: How long a conversation is kept after its last turn; 0: for ever.
-            history_max_messages: The most messages of a conversation. Above it the oldest turns are dropped.
-            history_max_bytes: The most bytes of a conversation. Above it the oldest turns are dropped, too.
+            history: How much of a conversation is kept.
             limits: The limits of each user.
         """
         self._redis = redis
         self._index = index
+        self._journal = journal
         self._owner = owner
         self._lease_ms = int(lease_seconds * 1000)
-        self._closed_seconds = int(closed_seconds)
-        self._history_ttl_seconds = history_ttl_seconds
-        self._history_max_messages = history_max_messages
-        self._history_max_bytes = history_max_bytes
+        self._history_ttl_seconds = history.ttl_seconds
+        self._block_bytes = min(FIRST_BLOCK_BYTES, history.max_bytes)
         self._limits = limits
         self._conversations = ConversationIndex(redis)
         self._start = Script(redis, "start_turn")
         self._renew = Script(redis, "renew_turn")
-        self._finish = Script(redis, "finish_turn")
         self._abandon = Script(redis, "abandon_turn")
 
     async def start(
-        self, record: TurnRecord, *, fingerprint: str, if_busy: Busy, is_limited: bool
+        self,
+        record: TurnRecord,
+        *,
+        fingerprint: str,
+        if_busy: Busy,
+        is_limited: bool,
+        with_history: bool = False,
     ) -> AdmissionResult:
-        """Make this the conversation's running turn, or return why it is not.
+        """Make this the conversation's running turn and create its journal, or return why it is not.
 
         If the running turn may be interrupted, or has no reader, it is asked to stop. The caller tries again.
+
+        Args:
+            record: The turn.
+            fingerprint: What a request with the same Idempotency-Key has to have in common with this one.
+            if_busy: What to do if another turn is running.
+            is_limited: Whether the limits of the user apply.
+            with_history: Whether to read the newest messages of the conversation as well.
 
         Raises:
             RateLimited: The user has started as many turns as a minute allows.
             TooManyTurns: The user has as many running turns as are allowed.
             TooManyConversations: The user has as many conversations as are allowed.
         """
-        start = partial(
-            self._try_to_start, record, fingerprint=fingerprint, if_busy=if_busy, is_limited=is_limited
+        call = self._start_call(
+            record, fingerprint, if_busy, is_limited=is_limited, with_history=with_history
         )
-        outcome, *rest = await start()
+        outcome, *rest = await self._start_with_journal(record, call)
         if outcome == b"too many conversations" and await self._conversations.forget_expired(record.user_id):
-            outcome, *rest = await start()
+            outcome, *rest = await self._start_with_journal(record, call)
         match outcome:
             case b"started":
-                until, started, left_ms = map(int, rest)
-                quota = self._limits.quota(started, left_ms) if is_limited else None
-                return AdmissionResult("started", lease_until_ms=until, quota=quota)
+                _, started, left_ms, position, messages = rest
+                quota = self._limits.quota(int(started), int(left_ms)) if is_limited else None
+                history = RawBlock(position, messages) if with_history else None
+                return AdmissionResult("started", quota=quota, history=history)
             case b"limited":
                 quota = self._limits.quota(self._limits.per_minute, int(rest[0]))
                 raise RateLimited(quota=quota, retry_after=quota and quota.reset_seconds)
@@ -111,36 +121,49 @@ class TurnLeases:
             case _:
                 return AdmissionResult(outcome.decode(), *(part.decode() for part in rest))
 
-    async def _try_to_start(
-        self, record: TurnRecord, *, fingerprint: str, if_busy: Busy, is_limited: bool
-    ) -> list[Any]:
+    async def _start_with_journal(self, record: TurnRecord, start: Call) -> list[Any]:
+        """Send the start. On one server, the creation of the journal goes with it and depends on it."""
+        answer: list[Any]
         async with translated_redis_errors():
-            answer: list[Any] = await self._start(
-                keys=[
-                    keys.running(record.user_id, record.conversation_id),
-                    keys.request(record.user_id, record.request),
-                    keys.conversations(record.user_id),
-                    keys.active_turns(record.user_id),
-                    keys.started_turns(record.user_id),
-                ],
-                args=[
-                    record.turn_id,
-                    _FIRST_LEASE_MS,
-                    fingerprint if record.request else "",
-                    if_busy,
-                    REQUEST_TTL_SECONDS,
-                    record.history_id,
-                    self._history_ttl_seconds,
-                    keys.OWNER_CHANNELS,
-                    self._limits.at_once if is_limited else 0,
-                    self._limits.per_minute if is_limited else 0,
-                    self._limits.conversations if is_limited else 0,
-                    "owner",
-                    self._owner,
-                    *_fields(record),
-                ],
-            )
+            if not isinstance(self._redis, ClusterClient):
+                answer, _ = await together([start, self._journal.scripts.create(record)])
+                return answer
+            answer = await start
+        if answer[0] == b"started":
+            await self._journal.create(record, lease_until_ms=int(answer[1]))
         return answer
+
+    def _start_call(
+        self, record: TurnRecord, fingerprint: str, if_busy: Busy, *, is_limited: bool, with_history: bool
+    ) -> Call:
+        limits = self._limits if is_limited else UserLimits(0, 0)
+        return self._start(
+            keys=[
+                keys.running(record.user_id, record.conversation_id),
+                keys.request(record.user_id, record.request),
+                keys.conversations(record.user_id),
+                keys.active_turns(record.user_id),
+                keys.started_turns(record.user_id),
+                keys.messages(record.user_id, record.conversation_id),
+            ],
+            args=[
+                record.turn_id,
+                _FIRST_LEASE_MS,
+                fingerprint if record.request else "",
+                if_busy,
+                REQUEST_TTL_SECONDS,
+                record.history_id,
+                self._history_ttl_seconds,
+                keys.OWNER_CHANNELS,
+                limits.at_once,
+                limits.per_minute,
+                limits.conversations,
+                self._block_bytes if with_history else 0,
+                "owner",
+                self._owner,
+                *_fields(record),
+            ],
+        )
 
     async def find_request(self, record: TurnRecord, *, fingerprint: str) -> AdmissionResult | None:
         """Find the turn that an earlier request with this Idempotency-Key has started, if there is one."""
@@ -152,12 +175,6 @@ class TurnLeases:
         if known is None or turn_id is None:
             return None
         return AdmissionResult("attached" if known.decode() == fingerprint else "reused", turn_id.decode())
-
-    async def end_of(self, user_id: str, turn_id: str) -> TurnEnd | None:
-        """Return how a turn was closed; None: it was not, or its end is no longer kept."""
-        async with translated_redis_errors():
-            end = await self._redis.get(keys.closed(user_id, turn_id))
-        return _decode_end(end) if end else None
 
     async def find(self, user_id: str, conversation_id: str) -> TurnRecord | None:
         """Find the conversation's running turn. Its owner may have died."""
@@ -178,15 +195,15 @@ class TurnLeases:
             turns: Each turn, and whether it has a reader on this process.
         """
         async with translated_redis_errors():
-            answers = await self._renew.call_all(
+            answers = await together(
                 [
-                    Call(
-                        [
+                    self._renew(
+                        keys=[
                             keys.running(record.user_id, record.conversation_id),
                             keys.closed(record.user_id, record.turn_id),
                             keys.active_turns(record.user_id),
                         ],
-                        [record.turn_id, self._lease_ms, int(has_reader)],
+                        args=[record.turn_id, self._lease_ms, int(has_reader)],
                     )
                     for record, has_reader in turns
                 ],
@@ -208,57 +225,6 @@ class TurnLeases:
                 }
             )
         return [_lease(answer) for answer in answers]
-
-    async def finish(
-        self,
-        record: TurnRecord,
-        question: UserMessage,
-        answer: AssistantMessage,
-        end: TurnEnd,
-        *,
-        items: Sequence[bytes] = (),
-        only_if_lapsed: bool = False,
-    ) -> CloseResult:
-        """Append both messages and release the conversation, once. A closed turn stays unchanged.
-
-        A conversation of `/v1` gets `items`, an id and a text for each. A blank message of its turns is left
-        out: items stand for it.
-        """
-        async with translated_redis_errors():
-            outcome, *rest = await self._finish(
-                keys=[
-                    keys.running(record.user_id, record.conversation_id),
-                    keys.closed(record.user_id, record.turn_id),
-                    keys.messages(record.user_id, record.conversation_id),
-                    keys.conversations(record.user_id),
-                    keys.recent_turns(record.user_id, record.history_id),
-                    keys.active_turns(record.user_id),
-                    keys.sizes(record.user_id),
-                    keys.titles(record.user_id),
-                    keys.items(record.user_id, record.conversation_id),
-                    keys.item_order(record.user_id, record.conversation_id),
-                ],
-                args=[
-                    record.turn_id,
-                    _encode(end.without_message()),
-                    int(only_if_lapsed),
-                    self._closed_seconds,
-                    record.history_id,
-                    self._history_max_messages,
-                    self._history_max_bytes,
-                    self._history_ttl_seconds,
-                    b"" if items and not question.content.strip() else _encode(question),
-                    b"" if items and not answer.content.strip() else _encode(answer),
-                    *items,
-                ],
-            )
-        if outcome == b"closed":
-            return CloseResult("closed", end)
-        closed_before = _decode_end(rest[0]) if rest else None
-        # The mark is stored without a message. If this end has closed the turn, its message is known here.
-        if closed_before == end.without_message():
-            closed_before = end
-        return CloseResult(outcome.decode(), closed_before)
 
     async def abandon(
         self, record: TurnRecord, *, only_if_lapsed: bool = False

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from app.store import keys
 from app.store.connection import RedisClient
 from app.store.faults import translated_redis_errors
-from app.store.script import Call, Script
+from app.store.script import Script, together
 
 
 class TurnAddress(NamedTuple):
@@ -37,11 +37,11 @@ class OwnerMailbox:
     async def mark_readers(self, turns: Sequence[TurnAddress], *, seconds: float) -> None:
         """Tell the owners of these turns that readers are here, for this long."""
         async with translated_redis_errors():
-            await self._mark_reader.call_all(
+            await together(
                 [
-                    Call(
-                        [keys.running(turn.user_id, turn.conversation_id)],
-                        [turn.turn_id, int(seconds * 1000), keys.OWNER_CHANNELS],
+                    self._mark_reader(
+                        keys=[keys.running(turn.user_id, turn.conversation_id)],
+                        args=[turn.turn_id, int(seconds * 1000), keys.OWNER_CHANNELS],
                     )
                     for turn in turns
                 ]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from app.errors import HistoryUnavailable
 from app.models import Message
 
-_FIRST_BLOCK_BYTES = 64 * 1024
+FIRST_BLOCK_BYTES = 64 * 1024
 _MOST_BLOCK_BYTES = 256 * 1024
 """Each block is twice as large as the one before it, up to what a batch of commands can bring in time."""
 
@@ -21,6 +21,8 @@ class MessageBlock(NamedTuple):
     stop: int
     """The position after the last of them. It counts elements that are no messages, too."""
     messages: Sequence[Message]
+    size: int
+    """How many bytes they take as they are stored."""
 
 
 class StoredTurn(NamedTuple):
@@ -39,7 +41,7 @@ class RecentTurns:
 
     def __init__(
         self,
-        read_before: Callable[[int | None, int], Awaitable[tuple[MessageBlock, int]]],
+        read_before: Callable[[int | None, int], Awaitable[MessageBlock]],
         *,
         max_bytes: int,
         until: float | None = None,
@@ -49,7 +51,7 @@ class RecentTurns:
 
         Args:
             read_before: Reads up to so many bytes of messages before a position (None: from the end), one
-                message at least. It returns how many bytes it has read, too.
+                message at least.
             max_bytes: How far back to read.
             until: The deadline of all reading, in the event loop's time.
             first: The newest block, if it has been read already.
@@ -57,7 +59,7 @@ class RecentTurns:
         self._read_before = read_before
         self._bytes_left = max_bytes
         self._until = until
-        self._block_bytes = _FIRST_BLOCK_BYTES
+        self._block_bytes = FIRST_BLOCK_BYTES
         self._turns: list[StoredTurn] = []
         self._split: list[Message] = []
         """The oldest messages so far: the beginning of their turn may be in the next block."""
@@ -95,14 +97,14 @@ class RecentTurns:
         size = min(self._block_bytes, self._bytes_left)
         try:
             async with asyncio.timeout_at(self._until):
-                block, read_bytes = await self._read_before(self._start, size)
+                block = await self._read_before(self._start, size)
         except TimeoutError:
             raise HistoryUnavailable from None
-        self._bytes_left -= max(read_bytes, 1)
-        self._block_bytes = min(2 * self._block_bytes, _MOST_BLOCK_BYTES)
         self._add(block)
 
     def _add(self, block: MessageBlock) -> None:
+        self._bytes_left -= max(block.size, 1)
+        self._block_bytes = min(2 * self._block_bytes, _MOST_BLOCK_BYTES)
         stop = block.stop if self._start is None else self._start + len(self._split)
         self._start = block.start
         by_turn = groupby([*block.messages, *self._split], key=lambda message: message.turn_id)

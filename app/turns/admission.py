@@ -16,6 +16,7 @@ from app.errors import (
 )
 from app.models import TurnEnd, TurnRecord, TurnRequest
 from app.store.faults import request_deadline
+from app.store.finished_turns import FinishedTurns
 from app.store.journal import TurnJournal
 from app.store.lease_results import AdmissionResult
 from app.store.leases import TurnLeases
@@ -39,12 +40,14 @@ class Admission:
         turns: LocalTurns,
         *,
         leases: TurnLeases,
+        finished: FinishedTurns,
         journal: TurnJournal,
         settlement: Settlement,
         sweeper: TurnSweeper,
     ) -> None:
         self._turns = turns
         self._leases = leases
+        self._finished = finished
         self._journal = journal
         self._settlement = settlement
         self._sweeper = sweeper
@@ -52,21 +55,29 @@ class Admission:
         """Rollbacks of starts that Redis may still execute. If one fails, the short first lease expires."""
 
     async def admit(
-        self, record: TurnRecord, request: TurnRequest, *, refusal: ServiceError | None
+        self,
+        record: TurnRecord,
+        request: TurnRequest,
+        *,
+        refusal: ServiceError | None,
+        with_history: bool,
     ) -> AdmissionResult:
         """Make this the conversation's running turn, or find the turn that the same request started before.
+
+        A turn that has started has its journal.
 
         Args:
             record: The turn to start.
             request: What it answers.
             refusal: Why no turn may start now. Attaching to a turn that runs already is still possible.
+            with_history: Whether to read the newest messages of the conversation as well.
 
         Raises:
             ServiceError: Neither is possible now.
         """
         give_up = now() + _INTERRUPT_SECONDS
         while True:
-            found = await self._try(record, request, refusal)
+            found = await self._try(record, request, refusal, with_history=with_history)
             match found.outcome:
                 case "started":
                     return found
@@ -108,7 +119,7 @@ class Admission:
             await retrying(HistoryUnavailable, self._settlement.abandon, record, end)
 
     async def _try(
-        self, record: TurnRecord, request: TurnRequest, refusal: ServiceError | None
+        self, record: TurnRecord, request: TurnRequest, refusal: ServiceError | None, *, with_history: bool
     ) -> AdmissionResult:
         # Without a key nothing compares it, and a body may be large.
         fingerprint = request.fingerprint() if request.idempotency_key else ""
@@ -118,14 +129,18 @@ class Admission:
                 raise refusal
             return found
         return await self._leases.start(
-            record, fingerprint=fingerprint, if_busy=request.if_busy, is_limited=request.is_limited
+            record,
+            fingerprint=fingerprint,
+            if_busy=request.if_busy,
+            is_limited=request.is_limited,
+            with_history=with_history,
         )
 
     async def _exists(self, record: TurnRecord, attached_id: str) -> bool:
         """Tell whether the turn of an earlier request can be followed. If it never started, free its key."""
         if await self._journal.record(attached_id) is not None:
             return True
-        if await self._leases.end_of(record.user_id, attached_id) is not None:
+        if await self._finished.end_of(record.user_id, attached_id) is not None:
             raise TurnNotFound(turn_id=attached_id)  # its conversation was deleted
         earlier = msgspec.structs.replace(record, turn_id=attached_id)
         outcome = await self._leases.abandon(earlier, only_if_lapsed=True)

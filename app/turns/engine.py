@@ -22,8 +22,7 @@ from app.errors import (
 from app.models import TurnEnd, TurnRecord, TurnRequest, place_without_conversation
 from app.prompts.sources import PromptSource
 from app.store.faults import request_deadline
-from app.store.history import HistoryRepository
-from app.store.journal import TurnJournal
+from app.store.history import HistoryRepository, RawBlock
 from app.store.recent_turns import RecentTurns
 from app.store.responses import ResponseRepository
 from app.turns.admission import Admission
@@ -45,7 +44,6 @@ class TurnEngine:
         admission: Admission,
         directory: TurnDirectory,
         history: HistoryRepository,
-        journal: TurnJournal,
         responses: ResponseRepository,
         prompts_for: Callable[[TurnRequest, RecentTurns], PromptSource],
         new_generation: Callable[[TurnRecord, TurnRequest, PromptSource], Generation],
@@ -59,7 +57,6 @@ class TurnEngine:
             admission: Lets turns into their conversations.
             directory: Finds turns to follow, on any process.
             history: Reads conversations.
-            journal: Stores the events of turns.
             responses: Stores the requests of responses.
             prompts_for: Chooses the source of a turn's prompt.
             new_generation: Makes the generation of a turn.
@@ -70,7 +67,6 @@ class TurnEngine:
         self._admission = admission
         self._directory = directory
         self._history = history
-        self._journal = journal
         self._responses = responses
         self._prompts_for = prompts_for
         self._new_generation = new_generation
@@ -106,11 +102,11 @@ class TurnEngine:
         self._starting += 1
         try:
             async with request_deadline() as until:
-                admitted = await self._admission.admit(record, request, refusal=refusal)
+                admitted = await self._admission.admit(
+                    record, request, refusal=refusal, with_history=prompts is None and request.has_history
+                )
                 if admitted.outcome == "started":
-                    generation = await self._prepare(
-                        record, request, prompts, lease_until_ms=admitted.lease_until_ms, until=until
-                    )
+                    generation = await self._prepare(record, request, prompts, admitted.history, until=until)
         except (RequestError, RateLimitError, Draining, Overloaded):
             raise  # nothing was begun
         except BaseException:
@@ -170,23 +166,18 @@ class TurnEngine:
         record: TurnRecord,
         request: TurnRequest,
         prompts: PromptSource | None,
+        newest: RawBlock | None,
         *,
-        lease_until_ms: int,
         until: float,
     ) -> Generation:
-        history = self._history.recent_turns(record.user_id, record.conversation_id, until=until)
-        try:
-            # A task group: if one fails, the other must not write after the start is rolled back.
-            async with asyncio.TaskGroup() as group:
-                if record.history_id and prompts is None and request.completion is None:
-                    group.create_task(history.read_first())
-                group.create_task(self._journal.create(record, lease_until_ms=lease_until_ms))
-                if record.response is not None:
-                    group.create_task(self._responses.create(record))
-        except ExceptionGroup as failures:
-            first = failures.exceptions[0]
-            raise first from first.__cause__
-        return self._new_generation(record, request, prompts or self._prompts_for(request, history))
+        if record.response is not None:
+            await self._responses.create(record)
+        if prompts is None:
+            history = self._history.recent_turns(
+                record.user_id, record.conversation_id, until=until, first=newest
+            )
+            prompts = self._prompts_for(request, history)
+        return self._new_generation(record, request, prompts)
 
     async def _with_status(self, generation: Generation, reader: Reader, wait_seconds: float) -> Reader:
         try:

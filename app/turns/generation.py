@@ -69,11 +69,11 @@ class Generation:
         store_retry_seconds: float,
     ) -> None:
         self.stream = TurnStream(record.turn_id, record.user_id)
-        self.stream.on_readers_changed = lambda: on_readers_changed(record.turn_id)
         self.record = record
         self.unread_since: float | None = None
         self.is_renewed = False
         self.grace_seconds = request.grace_seconds
+        self._on_readers_changed = on_readers_changed
         self._request = request
         self._llm = llm
         self._prompts = prompts
@@ -127,6 +127,8 @@ class Generation:
 
     async def run(self) -> None:
         """Generate, store, end the stream. Whatever happens, readers get one clear end."""
+        # Not before: Redis knows of the first reader since the start.
+        self.stream.on_readers_changed = lambda: self._on_readers_changed(self.stream.id)
         try:
             await self._relay()
             await self._finish(self._outcome())

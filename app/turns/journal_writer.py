@@ -51,6 +51,10 @@ class JournalWriter:
         """Write again what Redis has lost after the event with this number."""
         self._written[stream] = written
 
+    def unwritten(self, stream: TurnStream) -> tuple[int, list[bytes]]:
+        """Return the number of the last event, and the events that the journal may lack."""
+        return len(stream.events), stream.events.all_after(self._written.get(stream, 0))
+
     async def flush(self, stream: TurnStream) -> None:
         """Write all events of this stream now.
 
@@ -90,9 +94,9 @@ class JournalWriter:
             HistoryUnavailable: Nothing is known to be written; all of it stays scheduled.
         """
         batches = {
-            stream.id: (len(stream.events), stream.events.all_after(written))
+            stream.id: self.unwritten(stream)
             for stream in streams
-            if (written := self._written.get(stream, 0)) < len(stream.events)
+            if self._written.get(stream, 0) < len(stream.events)
         }
         stored = await self._journal.append(batches)
         for stream in streams:

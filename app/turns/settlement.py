@@ -10,6 +10,7 @@ from app.llm.chunk import parse_chunk
 from app.models import LOST, AssistantMessage, TurnEnd, TurnRecord, UserMessage
 from app.observability.metrics import Metrics
 from app.prompts.estimates import text_tokens
+from app.store.finished_turns import FinishedTurns
 from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
 from app.store.lease_results import CloseResult
@@ -29,7 +30,9 @@ class Settlement:
     2. The response, if the turn is one of a response, is stored as it has ended.
     3. The journal gets its terminal entry, after which Redis accepts no event.
 
-    The order matters: a reader must not see the end of a turn that is not stored.
+    The order matters: a reader must not see the end of a turn that is not stored. On one server, an owner
+    sends the steps together with the last events; each checks that the one before it was done. If one was
+    not, and in a Cluster, the owner takes them one by one.
     Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 
@@ -37,6 +40,7 @@ class Settlement:
         self,
         *,
         leases: TurnLeases,
+        finished: FinishedTurns,
         journal: TurnJournal,
         writer: JournalWriter,
         index: LeaseIndex,
@@ -44,6 +48,7 @@ class Settlement:
         metrics: Metrics,
     ) -> None:
         self._leases = leases
+        self._finished = finished
         self._journal = journal
         self._writer = writer
         self._index = index
@@ -58,6 +63,10 @@ class Settlement:
         Returns:
             How the turn ended. It is not `end` if another process has closed the turn before.
         """
+        if not self._responses.concerns(record):
+            unwritten = self._writer.unwritten(stream)
+            if await self._finished.finish_with_journal(record, _question(record), answer, end, unwritten):
+                return end
         # First the journal: a reader of it must not meet the end before the last event.
         await self._writer.flush(stream)
         if record.response is not None and end.code is None:
@@ -125,7 +134,7 @@ class Settlement:
             await self.settle_lapsed(record)
             return
         # The conversation is free, so step 1 is done: the owner died before the last step.
-        end = await self._leases.end_of(journalled.user_id, turn_id) or LOST
+        end = await self._finished.end_of(journalled.user_id, turn_id) or LOST
         if (written := await self._journal.read(turn_id)) is not None:
             await self._responses.keep_by_id(turn_id, written.events, end)
         await self._journal.close(turn_id, end)
@@ -139,8 +148,11 @@ class Settlement:
         *,
         only_if_lapsed: bool = False,
     ) -> CloseResult:
-        question = UserMessage(record.message, record.turn_id, record.created_at)
         items = await self._responses.items(record, answer.content, events, end)
-        return await self._leases.finish(
-            record, question, answer, end, items=items, only_if_lapsed=only_if_lapsed
+        return await self._finished.finish(
+            record, _question(record), answer, end, items=items, only_if_lapsed=only_if_lapsed
         )
+
+
+def _question(record: TurnRecord) -> UserMessage:
+    return UserMessage(record.message, record.turn_id, record.created_at)

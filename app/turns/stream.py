@@ -27,7 +27,7 @@ class TurnStream:
         is_committed: Whether the HTTP 200 has been committed. After that, failures go into the stream.
         dropped_messages: How many older messages the prompt lacks. Only the owner knows.
         has_remote_readers: Whether readers on other processes follow the turn's journal.
-        on_readers_changed: Called when the first reader has come or the last one has gone.
+        on_readers_changed: Called when the first reader has come, or the last one has gone before the end.
     """
 
     def __init__(self, turn_id: str, user_id: str) -> None:
@@ -112,7 +112,7 @@ class TurnStream:
     def reader_left(self) -> None:
         """Count a reader out."""
         self._readers -= 1
-        if self._readers == 0:
+        if self._readers == 0 and self.end is None:
             self.on_readers_changed()
 
     def _wake(self) -> None:

@@ -1,6 +1,7 @@
 """The commands that the service sends to Redis."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,12 +12,13 @@ from redis.asyncio import Redis
 from benchmarks.effort import Effort, Values
 from benchmarks.load import ask_all, read_all
 from benchmarks.measures.measure import LONGEST_SECONDS, SETTLE_SECONDS, Measure, warm_up
-from benchmarks.peers import Peer
+from benchmarks.peers import Peer, Server
 from benchmarks.question import Question
 from benchmarks.stage import Stage
 
 _STREAMS = 100
 _QUESTION = Question(200, rate=50)
+_SHORT_QUESTION = Question(1)
 PER_TURN = " a turn"
 
 
@@ -38,6 +40,7 @@ async def _commands_and_bytes(stage: Stage, peer: Peer, effort: Effort) -> Value
             tokens = _STREAMS * _QUESTION.tokens
             return {
                 "commands": sent.total() / tokens,
+                "commands each short turn": await _commands_of_short_turns(redis, server),
                 "in scripts": in_scripts.total() / tokens,
                 "bytes": stored_bytes / tokens,
                 "of bytes relayed": stored_bytes / sum(answer.size for answer in answers),
@@ -45,6 +48,19 @@ async def _commands_and_bytes(stage: Stage, peer: Peer, effort: Effort) -> Value
             }
 
         return await effort.hold(server.pid, measure)
+
+
+async def _commands_of_short_turns(redis: Redis, server: Server) -> float:
+    """Count the commands of a turn of one token, without those that so much time costs alone."""
+    began = time.monotonic()
+    async with _counted(redis) as (sent, _):
+        requests = [server.request(_SHORT_QUESTION) for _ in range(_STREAMS)]
+        opened = await ask_all(server.address, requests, interval_seconds=1 / _STREAMS)
+        await read_all(opened, tokens=_SHORT_QUESTION.tokens, seconds=LONGEST_SECONDS)
+        await asyncio.sleep(SETTLE_SECONDS)
+    async with _counted(redis) as (idle, _):
+        await asyncio.sleep(time.monotonic() - began)
+    return (sent.total() - idle.total()) / _STREAMS
 
 
 @asynccontextmanager

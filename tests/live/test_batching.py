@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 
 from app.store.batching import BatchingRedis
 from app.store.connection import open_redis
+from app.store.script import Script, together
 
 
 @pytest.fixture
@@ -72,3 +73,21 @@ async def test_a_connection_that_is_lost_costs_no_command(client: BatchingRedis,
     for _ in range(5):
         await client.client_kill_filter(_type="normal", skipme=False)
         assert await client.get(user) == b"text"
+
+
+async def test_if_the_server_has_forgotten_a_script_all_calls_are_repeated_in_order(
+    client: BatchingRedis, user: str
+) -> None:
+    append, lapsed = Script(client, "append_journal"), Script(client, "find_lapsed")
+    calls = [
+        append(keys=[user], args=[0, 1, b"one"]),
+        append(keys=[user], args=[1, 2, b"two"]),
+        lapsed(keys=[f"{user}:running"], args=[10]),
+        append(keys=[user], args=[7, 8, b"after a gap"]),
+    ]
+    await client.xadd(user, {"created": ""}, id="0-1")
+    await client.script_flush()
+    assert await calls[0] == 1  # from now on one of the two scripts is known
+    for _ in range(2):
+        assert await together(calls) == [1, 2, [], 2]
+    assert await client.xlen(user) == 3

@@ -146,10 +146,10 @@ async def test_only_as_much_of_a_conversation_is_read_as_a_known_window_holds(bu
     messages = turns(1000)
     read: list[int] = []
 
-    async def read_before(position: int | None, _max_bytes: int) -> tuple[MessageBlock, int]:
+    async def read_before(position: int | None, _max_bytes: int) -> MessageBlock:
         stop = len(messages) if position is None else position
         read.append(stop)
-        return MessageBlock(stop - 10, stop, messages[stop - 10 : stop]), 1
+        return MessageBlock(stop - 10, stop, messages[stop - 10 : stop], 1)
 
     history = RecentTurns(read_before, max_bytes=2**30)
     prompt = await builder(4096).build(ask(), history)

@@ -67,10 +67,10 @@ def check_strictly(messages: Sequence[dict[str, str]]) -> None:
 def in_blocks(messages: Sequence[Message], size: int) -> RecentTurns:
     """A conversation that is read in blocks of so many messages, wherever that tears a turn apart."""
 
-    async def read_before(position: int | None, _max_bytes: int) -> tuple[MessageBlock, int]:
+    async def read_before(position: int | None, _max_bytes: int) -> MessageBlock:
         stop = len(messages) if position is None else position
         start = max(0, stop - size)
-        return MessageBlock(start, stop, messages[start:stop]), 1
+        return MessageBlock(start, stop, messages[start:stop], 1)
 
     return RecentTurns(read_before, max_bytes=2**30)
 

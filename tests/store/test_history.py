@@ -35,7 +35,7 @@ async def add(
         assert (
             await running.start(record, fingerprint="", if_busy="reject_if_read", is_limited=True)
         ).outcome == "started"
-        await running.finish(record, *turn_messages(turn_id, content), TurnEnd("complete"))
+        await running.finished.finish(record, *turn_messages(turn_id, content), TurnEnd("complete"))
 
 
 async def page(

@@ -22,11 +22,11 @@ class Reads:
         self._block = block
         self.count = 0
 
-    async def __call__(self, position: int | None, max_bytes: int) -> tuple[MessageBlock, int]:
+    async def __call__(self, position: int | None, max_bytes: int) -> MessageBlock:
         self.count += 1
         stop = len(self._messages) if position is None else position
         start = max(0, stop - self._block)
-        return MessageBlock(start, stop, self._messages[start:stop]), min(100, max_bytes)
+        return MessageBlock(start, stop, self._messages[start:stop], min(100, max_bytes))
 
 
 async def ids(turns: RecentTurns, *, most: int = 1000) -> list[tuple[str, int, int]]:
@@ -64,13 +64,13 @@ async def test_reading_ends_where_the_bytes_do_and_the_rest_is_counted() -> None
 async def test_a_handed_in_block_is_the_newest_one() -> None:
     messages = stored(3)
     reads = Reads(messages, block=2)
-    turns = RecentTurns(reads, max_bytes=1000, first=MessageBlock(2, 6, messages[2:]))
+    turns = RecentTurns(reads, max_bytes=1000, first=MessageBlock(2, 6, messages[2:], 100))
     assert await ids(turns) == [("t2", 2, 6), ("t1", 2, 4), ("t0", 2, 2)]
     assert reads.count == 1
 
 
 async def test_all_reading_has_one_deadline() -> None:
-    async def never(_position: int | None, _max_bytes: int) -> tuple[MessageBlock, int]:
+    async def never(_position: int | None, _max_bytes: int) -> MessageBlock:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")
 

@@ -22,7 +22,7 @@ async def add(redis: Redis, turn_id: str, conversation_id: str, question: str) -
     record = turn(turn_id, conversation_id=conversation_id)
     await running.start(record, fingerprint="", if_busy="reject", is_limited=False)
     asked, answered = turn_messages(turn_id)
-    await running.finish(
+    await running.finished.finish(
         record, msgspec.structs.replace(asked, content=question), answered, TurnEnd("complete")
     )
 
@@ -122,5 +122,5 @@ async def test_a_shorter_time_to_live_takes_no_title_from_an_older_conversation(
     running = running_turns(fake_redis, ttl_seconds=5)
     record = turn("t2", conversation_id="b")
     await running.start(record, fingerprint="", if_busy="reject", is_limited=False)
-    await running.finish(record, *turn_messages("t2"), TurnEnd("complete"))
+    await running.finished.finish(record, *turn_messages("t2"), TurnEnd("complete"))
     assert await fake_redis.ttl(TITLES) > 5

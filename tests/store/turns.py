@@ -2,11 +2,20 @@
 
 from app.models import AssistantMessage, TurnRecord, UserMessage
 from app.store.connection import RedisClient
+from app.store.finished_turns import FinishedTurns
+from app.store.history import HistoryLimits
+from app.store.journal import TurnJournal
 from app.store.lease_index import LeaseIndex
 from app.store.lease_results import UserLimits
 from app.store.leases import TurnLeases
 
 ANSWER_AT = "2026-01-01T00:00:00.000Z"
+
+
+class RunningTurns(TurnLeases):
+    """The leases of turns, and what closes the turns."""
+
+    finished: FinishedTurns
 
 
 def running_turns(
@@ -18,18 +27,20 @@ def running_turns(
     at_once: int = 0,
     a_minute: int = 0,
     conversations: int = 0,
-) -> TurnLeases:
-    return TurnLeases(
+) -> RunningTurns:
+    journal = TurnJournal(redis, ttl_seconds=300)
+    history = HistoryLimits(ttl_seconds, max_messages, max_bytes)
+    running = RunningTurns(
         redis,
         index=LeaseIndex(redis),
+        journal=journal,
         owner="owner",
         lease_seconds=10,
-        closed_seconds=300,
-        history_ttl_seconds=ttl_seconds,
-        history_max_messages=max_messages,
-        history_max_bytes=max_bytes,
+        history=history,
         limits=UserLimits(at_once=at_once, per_minute=a_minute, conversations=conversations),
     )
+    running.finished = FinishedTurns(redis, journals=journal.scripts, closed_seconds=300, history=history)
+    return running
 
 
 def turn(

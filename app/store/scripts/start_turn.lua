@@ -1,25 +1,41 @@
 -- Start a turn in a conversation, unless one is running there or this request has started one before.
--- KEYS: running, request, conversations, active turns, started turns
+-- KEYS: running, request, conversations, active turns, started turns, messages
 -- ARGV: turn id, lease in ms, fingerprint of the request ('': it has no Idempotency-Key), what
 --       to do if a turn is running ('reject', 'reject_if_read' or 'interrupt'), seconds to keep the request,
 --       conversation ('': no history keeps the turn), seconds to keep conversations
 --       (0: for ever), prefix of owners' channels, turns that may run at once, turns that may be started in a minute,
---       conversations that a user may have (each of the three 0: any number), then the fields and values that
---       describe the running turn
--- Returns {'started', lease's end, turns started in this minute, ms until the next}, {'attached', turn}, {'reused'},
---         {'busy', turn}, {'lapsed', turn}, {'interrupting', turn}, {'too many conversations'}, {'too many'} or
---         {'limited', ms until the next minute}.
-local running_key, request_key, conversations_key, active_key, started_key = unpack(KEYS)
+--       conversations that a user may have (each of the three 0: any number), bytes of the newest messages to read (one
+--       message is read in any case; 0: none), then the fields and values that describe the running turn
+-- Returns {'started', lease's end, turns started in this minute, ms until the next, position of the oldest message that
+--         was read, {messages, newest first}}, {'attached', turn}, {'reused'}, {'busy', turn}, {'lapsed', turn},
+--         {'interrupting', turn}, {'too many conversations'}, {'too many'} or {'limited', ms until the next minute}.
+local running_key, request_key, conversations_key, active_key, started_key, messages_key = unpack(KEYS)
 local turn_id, lease_ms, fingerprint, if_busy = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local request_seconds, conversation, history_seconds = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local owner_channels, max_active = ARGV[8], tonumber(ARGV[9])
-local max_started, max_conversations = tonumber(ARGV[10]), tonumber(ARGV[11])
-local first_field = 12
+local max_started, max_conversations, max_bytes = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local first_field = 13
 local day_seconds = 86400
 local minute_ms = 60000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function answer_started(lease_until, started, left)
+  local messages, bytes = {}, 0
+  local position = redis.call('LLEN', messages_key)
+  while position > 0 and bytes < max_bytes do
+    local message = redis.call('LINDEX', messages_key, position - 1)
+    bytes = bytes + #message
+    if bytes > max_bytes and #messages > 0 then
+      break
+    end
+    position = position - 1
+    messages[#messages + 1] = message
+  end
+  return {'started', tostring(lease_until), tostring(started), tostring(left), position, messages}
+end
+
 if fingerprint ~= '' then
   local request = redis.call('HMGET', request_key, 'fingerprint', 'turn_id')
   if request[1] then
@@ -37,7 +53,7 @@ local running = redis.call('HMGET', running_key, 'turn_id', 'lease_until', 'has_
 local running_id, lease_until, has_reader, remote_reader_until, owner = unpack(running, 1, 5)
 if running_id == turn_id then
   local left = math.max(redis.call('PTTL', started_key), 0)
-  return {'started', lease_until, redis.call('GET', started_key) or '0', tostring(left)}
+  return answer_started(lease_until, redis.call('GET', started_key) or '0', left)
 end
 if running_id then
   if tonumber(lease_until) < now then
@@ -100,4 +116,4 @@ if fingerprint ~= '' then
   redis.call('HSET', request_key, 'fingerprint', fingerprint, 'turn_id', turn_id)
   redis.call('EXPIRE', request_key, request_seconds)
 end
-return {'started', tostring(now + lease_ms), tostring(started), tostring(left)}
+return answer_started(now + lease_ms, started, left)
