@@ -49,11 +49,14 @@ class TurnTelemetry:
             return
         self._has_ended = True
         seconds = time.monotonic() - self._started_at
-        self._metrics.turns.labels(end.status, end.code or "").inc()
-        self._metrics.turn_seconds.observe(seconds)
-        tokens = {direction: _count(usage, field) for direction, field in _COUNTED.items()}
-        for direction, count in tokens.items():
-            self._metrics.tokens.labels(direction).inc(count)
+        input_tokens, output_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+        self._metrics.turn_ended(
+            end.status,
+            end.code or "",
+            seconds=seconds,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+        )
         first = self._first_token_at
         self._log.info(
             "turn ended",
@@ -62,12 +65,9 @@ class TurnTelemetry:
             backend=self._backend,
             seconds=round(seconds, 3),
             first_token_seconds=None if first is None else round(first - self._started_at, 3),
-            input_tokens=tokens["input"],
-            output_tokens=tokens["output"],
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
         )
-
-
-_COUNTED = {"input": "prompt_tokens", "output": "completion_tokens"}
 
 
 def _count(usage: dict[str, Any] | None, field: str) -> int:
