@@ -1,6 +1,7 @@
 """A backend's address, its key, and the way to it."""
 
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import httpx
@@ -13,6 +14,7 @@ _IDLE_CONNECTION_SECONDS = 4.0
 """Below the five seconds after which uvicorn, and so vLLM, closes an idle connection."""
 _LEAST_SECRET_CHARS = 16
 _NOTHING = httpx.ByteStream(b"")
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Endpoint:
@@ -91,7 +93,7 @@ class Endpoint:
         return await self._send(httpx.Request("GET", self._url(path), headers=self._headers, stream=_NOTHING))
 
     async def post(
-        self, path: str, body: dict[str, Any], *, headers: dict[str, str] | None = None
+        self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] = _NO_HEADERS
     ) -> httpx.Response:
         """Send JSON to a path below the base URL; the response's body has not been read.
 
@@ -104,7 +106,8 @@ class Endpoint:
             "POST", self._url(path), headers=self._json_headers, stream=httpx.ByteStream(content)
         )
         request.headers["Content-Length"] = str(len(content))
-        request.headers.update(headers or {})
+        for name, value in headers.items():
+            request.headers[name] = value
         return await self._send(request)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:

@@ -113,6 +113,8 @@ def describe_backend(span: Span, *, name: str, url: str) -> None:
 
 def describe_answer(span: Span, *, finish_reason: str | None, usage: Mapping[str, Any] | None) -> None:
     """Set the finish reason and the token counts."""
+    if not span.is_recording():
+        return
     if finish_reason is not None:
         span.set_attribute("gen_ai.response.finish_reasons", [finish_reason])
     for attribute, field in (("input", "prompt_tokens"), ("output", "completion_tokens")):
