@@ -20,13 +20,13 @@ class TurnTelemetry:
     def __init__(self, record: TurnRecord, metrics: Metrics) -> None:
         """Report the start of the turn."""
         self._metrics = metrics
-        self._log = _log.bind(turn_id=record.turn_id, model=record.model)
+        self._record = record
         self._started_at = time.monotonic()
         self._first_token_at: float | None = None
         self._last_token_at = self._started_at
         self._has_ended = False
         self._backend: str | None = None
-        self._log.info("turn started")
+        _log.info("turn started", turn_id=record.turn_id, model=record.model)
 
     def asked(self, backend: Backend) -> None:
         """Note which backend the current span's call asks now. After a failover the last one counts."""
@@ -58,8 +58,10 @@ class TurnTelemetry:
             output_tokens=output_tokens,
         )
         first = self._first_token_at
-        self._log.info(
+        _log.info(
             "turn ended",
+            turn_id=self._record.turn_id,
+            model=self._record.model,
             outcome=end.status,
             code=end.code,
             backend=self._backend,
