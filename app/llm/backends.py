@@ -59,12 +59,17 @@ class Backends:
 
     def __init__(self, backends: Sequence[Backend]) -> None:
         self.all = tuple(backends)
+        self._offering = {
+            model: [each for each in backends if model in each.models]
+            for backend in backends
+            for model in backend.models
+        }
 
-    def offering(self, model: str) -> list[Backend]:
+    def offering(self, model: str) -> Sequence[Backend]:
         """Return the backends that offer a model."""
-        return [each for each in self.all if model in each.models]
+        return self._offering.get(model, ())
 
-    def in_order(self, model: str, affinity: str) -> list[Backend]:
+    def in_order(self, model: str, affinity: str) -> Sequence[Backend]:
         """Return the backends to ask, in this order. The only backend of a model is always asked.
 
         A backend whose Retry-After is not over is left out. One whose breaker is open is left out, too,
@@ -76,6 +81,8 @@ class Backends:
     async def of(self, model: str) -> ContextSize:
         """Return the window that prompts are built for: the smallest of those that are asked first."""
         offering = self.offering(model)
+        if len(offering) == 1:
+            return await offering[0].context_size(model)
         able = _able(offering, model) or offering
         first = min(each.priority for each in able)
         sizes = [await each.context_size(model) for each in able if each.priority == first]

@@ -29,6 +29,7 @@ from app.llm.failures import (
     retry_after,
     unanswered,
 )
+from app.llm.http import BodyStream
 from app.llm.redaction import redacted
 from app.llm.refusals import MAX_BODY_BYTES, Refused, read
 from app.llm.request import CompletionRequest
@@ -224,5 +225,8 @@ class LLMClient:
 
 async def _close(response: httpx.Response) -> None:
     """Let go of the connection, even while the turn is being cancelled."""
+    if isinstance(response.stream, BodyStream):  # it waits for nothing
+        response.stream.close()
+        return
     with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
         await response.aclose()

@@ -1,6 +1,7 @@
 """A backend's address, its key, and the way to it."""
 
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import httpx
@@ -12,6 +13,8 @@ from app.llm.http import RelayTransport
 _IDLE_CONNECTION_SECONDS = 4.0
 """Below the five seconds after which uvicorn, and so vLLM, closes an idle connection."""
 _LEAST_SECRET_CHARS = 16
+_NOTHING = httpx.ByteStream(b"")
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Endpoint:
@@ -53,14 +56,20 @@ class Endpoint:
         self._query = url.query
         self._base = url.copy_with(path=url.path.rstrip("/") + "/", query=None, fragment=None)
         self._urls: dict[str, httpx.URL] = {}
-        self._headers = {
-            "Accept": "*/*",
-            "User-Agent": "streaming-llm-chat",
-            # A backend or proxy that compresses a stream holds it back.
-            "Accept-Encoding": "identity",
-            "Connection": "keep-alive",
-            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
-        }
+        self._headers = httpx.Headers(
+            {
+                "Host": url.netloc.decode(),
+                "Accept": "*/*",
+                "User-Agent": "streaming-llm-chat",
+                # A backend or proxy that compresses a stream holds it back.
+                "Accept-Encoding": "identity",
+                "Connection": "keep-alive",
+                **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            }
+        )
+        self._json_headers = httpx.Headers(
+            [*self._headers.raw, (b"Content-Type", b"application/json"), (b"Content-Length", b"0")]
+        )
         # Reads are bounded by the deadlines on content.
         timeout = httpx.Timeout(None, connect=limits.connect, pool=limits.connect)
         self._extensions = {"timeout": timeout.as_dict()}
@@ -81,24 +90,25 @@ class Endpoint:
         Raises:
             httpx.RequestError: No response came.
         """
-        return await self._send(httpx.Request("GET", self._url(path), headers=self._headers))
+        return await self._send(httpx.Request("GET", self._url(path), headers=self._headers, stream=_NOTHING))
 
     async def post(
-        self, path: str, body: dict[str, Any], *, headers: dict[str, str] | None = None
+        self, path: str, body: dict[str, Any], *, headers: Mapping[str, str] = _NO_HEADERS
     ) -> httpx.Response:
         """Send JSON to a path below the base URL; the response's body has not been read.
 
         Raises:
             httpx.RequestError: No response came.
         """
-        return await self._send(
-            httpx.Request(
-                "POST",
-                self._url(path),
-                headers={**self._headers, "Content-Type": "application/json", **(headers or {})},
-                content=msgspec.json.encode(body),
-            )
+        content = msgspec.json.encode(body)
+        # A stream, because for content httpx makes all headers anew.
+        request = httpx.Request(
+            "POST", self._url(path), headers=self._json_headers, stream=httpx.ByteStream(content)
         )
+        request.headers["Content-Length"] = str(len(content))
+        for name, value in headers.items():
+            request.headers[name] = value
+        return await self._send(request)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         request.extensions = self._extensions

@@ -1,11 +1,11 @@
 """Asks one backend after the other until content comes. Once it has come, nothing is repeated."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import ceil
 from typing import Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from app.clock import now
 from app.errors import ServiceError, UpstreamRateLimited
@@ -75,9 +75,11 @@ class Failover:
         while True:
             backend, *rest = order
             on_attempt(backend)
+            # It stays bound: what the turn's task logs from here on is about this backend's answer.
+            structlog.contextvars.bind_contextvars(backend=backend.name)
             attempt = _Attempt(backend, request.model, on_chunks, self._observer, holds=bool(rest))
             try:
-                with attempt, structlog.contextvars.bound_contextvars(backend=backend.name):
+                with attempt:
                     await backend.client.stream(
                         replace(request, model=backend.models[request.model]),
                         attempt.relay,

@@ -1,8 +1,9 @@
 """One request for a completion, as the service would send it to a backend that takes everything."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 Added = Literal["system", "max_tokens", "stream_options"]
 
@@ -12,8 +13,7 @@ _MAX_CHOICES = 128
 EVERYTHING_ADDED: frozenset[Added] = frozenset({"system", "max_tokens", "stream_options"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CompletionRequest:
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked, and which part of it the service added on its own."""
 
     model: str

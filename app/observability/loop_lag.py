@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prometheus_client import Histogram
+from app.observability.histogram import LoopHistogram
 
 _INTERVAL_SECONDS = 0.25
 
 
 @asynccontextmanager
-async def measured_loop_lag(lag_seconds: Histogram) -> AsyncIterator[None]:
+async def measured_loop_lag(lag_seconds: LoopHistogram) -> AsyncIterator[None]:
     """Measure the lag while the context is open."""
     measuring = asyncio.create_task(_measure(lag_seconds), name="loop lag")
     try:
@@ -19,7 +19,7 @@ async def measured_loop_lag(lag_seconds: Histogram) -> AsyncIterator[None]:
         measuring.cancel()
 
 
-async def _measure(lag_seconds: Histogram) -> None:
+async def _measure(lag_seconds: LoopHistogram) -> None:
     now = asyncio.get_running_loop().time
     while True:
         due = now() + _INTERVAL_SECONDS

@@ -7,7 +7,7 @@ No span contains a question, an answer or the text of an exception.
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import Span as SpanOfSdk
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import NoOpTracer, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer
 
 from app.errors import ServiceError
 
@@ -46,7 +46,7 @@ class Tracing:
         """
         provider = _provider(endpoint) if endpoint else None
         self._provider = provider
-        self._tracer: Tracer = provider.get_tracer("app") if provider is not None else NoOpTracer()
+        self._tracer = provider.get_tracer("app") if provider is not None else None
 
     def of_requests(self) -> TelemetryConfig:
         """Return what FastAPI traces: one span for each request, none for the steps within it."""
@@ -60,29 +60,11 @@ class Tracing:
             "exclude": lambda scope: scope.get("path") in _PROBES,
         }
 
-    @contextmanager
-    def completion(self, model: str, max_tokens: int | None) -> Iterator[Span]:
+    def completion(self, model: str, max_tokens: int | None) -> AbstractContextManager[Span]:
         """Open the span of one call of the backend. Requests within it carry its `traceparent`."""
-        with self._tracer.start_as_current_span(
-            f"chat {model}",
-            kind=SpanKind.CLIENT,
-            attributes={
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": "openai",
-                "gen_ai.request.model": model,
-                **({"gen_ai.request.max_tokens": max_tokens} if max_tokens is not None else {}),
-                "gen_ai.output.type": "text",
-            },
-            # The message of an exception may contain anything.
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                yield span
-            except ServiceError as failure:
-                span.set_attribute("error.type", failure.code)
-                span.set_status(StatusCode.ERROR)
-                raise
+        if self._tracer is None:
+            return nullcontext(INVALID_SPAN)
+        return _completion_span(self._tracer, model, max_tokens)
 
     async def aclose(self) -> None:
         """Send the remaining spans, within a deadline."""
@@ -95,8 +77,34 @@ class Tracing:
                     await asyncio.sleep(_POLL_SECONDS)
 
 
+@contextmanager
+def _completion_span(tracer: Tracer, model: str, max_tokens: int | None) -> Iterator[Span]:
+    with tracer.start_as_current_span(
+        f"chat {model}",
+        kind=SpanKind.CLIENT,
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": model,
+            **({"gen_ai.request.max_tokens": max_tokens} if max_tokens is not None else {}),
+            "gen_ai.output.type": "text",
+        },
+        # The message of an exception may contain anything.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield span
+        except ServiceError as failure:
+            span.set_attribute("error.type", failure.code)
+            span.set_status(StatusCode.ERROR)
+            raise
+
+
 def describe_backend(span: Span, *, name: str, url: str) -> None:
     """Set the backend that is asked; after a failover, the last one."""
+    if not span.is_recording():
+        return
     parts = urlsplit(url)
     span.set_attribute("app.backend", name)
     span.set_attribute("server.address", parts.hostname or "")
@@ -105,6 +113,8 @@ def describe_backend(span: Span, *, name: str, url: str) -> None:
 
 def describe_answer(span: Span, *, finish_reason: str | None, usage: Mapping[str, Any] | None) -> None:
     """Set the finish reason and the token counts."""
+    if not span.is_recording():
+        return
     if finish_reason is not None:
         span.set_attribute("gen_ai.response.finish_reasons", [finish_reason])
     for attribute, field in (("input", "prompt_tokens"), ("output", "completion_tokens")):

@@ -3,9 +3,10 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from app.errors import ContextLengthExceeded
 from app.llm.context import ContextSize
@@ -51,8 +52,7 @@ class Windows(Protocol):
         """Return what is known of the window of a model."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """A request for an answer, and what is known of its messages."""
 
     completion: CompletionRequest

@@ -1,10 +1,10 @@
 """The prompts of responses: what was said before, read once the turn has its conversation, and the input."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from app.errors import ValidationFailed
 from app.prompts.builder import Prompt

@@ -17,6 +17,7 @@ class AnswerBuilder:
     def __init__(self) -> None:
         self._content: list[str] = []
         self._refusal: list[str] = []
+        self._raw_usage: dict[str, Any] | None = None
         self._usage: dict[str, Any] | None = None
         self._was_disproved = False
         self.finish_reason: str | None = None
@@ -32,7 +33,8 @@ class AnswerBuilder:
             self.finish_reason = None
             self._was_disproved = True
         self.finish_reason = chunk.finish_reason or self.finish_reason
-        self._usage = chunk.usage or self._usage
+        if chunk.usage:
+            self._raw_usage = chunk.usage
 
     @property
     def is_whole(self) -> bool:
@@ -42,12 +44,12 @@ class AnswerBuilder:
     @property
     def prompt_tokens(self) -> int | None:
         """The number of tokens of the prompt, if the backend has counted them."""
-        counted = (sanitised_usage(self._usage) or {}).get("prompt_tokens")
+        counted = (self._counted or {}).get("prompt_tokens")
         return counted if isinstance(counted, int) and counted > 0 else None
 
     def usage(self, *, prompt_tokens: float) -> dict[str, Any]:
         """Return the usage as the backend has counted it, otherwise an estimate."""
-        return sanitised_usage(self._usage) or _estimate(prompt_tokens, text_tokens(self._text))
+        return self._counted or _estimate(prompt_tokens, text_tokens(self._text))
 
     def message(
         self, *, turn_id: str, model: str, status: TurnStatus, prompt_tokens: float
@@ -61,8 +63,16 @@ class AnswerBuilder:
             model=model,
             finish_reason=self.finish_reason,
             usage=self.usage(prompt_tokens=prompt_tokens),
-            usage_estimated=sanitised_usage(self._usage) is None,
+            usage_estimated=self._counted is None,
         )
+
+    @property
+    def _counted(self) -> dict[str, Any] | None:
+        """The usage as it is stored. It is sanitised late, because some backends send one with each token."""
+        if self._raw_usage is not None:
+            self._usage = sanitised_usage(self._raw_usage)
+            self._raw_usage = None
+        return self._usage
 
     @property
     def _text(self) -> str:

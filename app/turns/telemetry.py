@@ -20,13 +20,13 @@ class TurnTelemetry:
     def __init__(self, record: TurnRecord, metrics: Metrics) -> None:
         """Report the start of the turn."""
         self._metrics = metrics
-        self._log = _log.bind(turn_id=record.turn_id, model=record.model)
+        self._record = record
         self._started_at = time.monotonic()
         self._first_token_at: float | None = None
         self._last_token_at = self._started_at
         self._has_ended = False
         self._backend: str | None = None
-        self._log.info("turn started")
+        _log.info("turn started", turn_id=record.turn_id, model=record.model)
 
     def asked(self, backend: Backend) -> None:
         """Note which backend the current span's call asks now. After a failover the last one counts."""
@@ -49,25 +49,27 @@ class TurnTelemetry:
             return
         self._has_ended = True
         seconds = time.monotonic() - self._started_at
-        self._metrics.turns.labels(end.status, end.code or "").inc()
-        self._metrics.turn_seconds.observe(seconds)
-        tokens = {direction: _count(usage, field) for direction, field in _COUNTED.items()}
-        for direction, count in tokens.items():
-            self._metrics.tokens.labels(direction).inc(count)
+        input_tokens, output_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+        self._metrics.turn_ended(
+            end.status,
+            end.code or "",
+            seconds=seconds,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+        )
         first = self._first_token_at
-        self._log.info(
+        _log.info(
             "turn ended",
+            turn_id=self._record.turn_id,
+            model=self._record.model,
             outcome=end.status,
             code=end.code,
             backend=self._backend,
             seconds=round(seconds, 3),
             first_token_seconds=None if first is None else round(first - self._started_at, 3),
-            input_tokens=tokens["input"],
-            output_tokens=tokens["output"],
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
         )
-
-
-_COUNTED = {"input": "prompt_tokens", "output": "completion_tokens"}
 
 
 def _count(usage: dict[str, Any] | None, field: str) -> int:

@@ -2,12 +2,12 @@
 
 import json
 import ssl
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 import respx
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from app.errors import (

@@ -94,10 +94,14 @@ class BodyStream(httpx.AsyncByteStream):
             else:
                 await self._wait()
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close the connection, unless the body is complete: its rest belongs to no other request."""
         if not self._is_complete:
             self._close()
+
+    async def aclose(self) -> None:
+        """Do what `close` does, for httpx."""
+        self.close()
 
     def _hand_on(self, data: bytes, consume: Callable[[bytes], bool]) -> None:
         try:
