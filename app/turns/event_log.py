@@ -3,6 +3,8 @@
 from app.store.codec import pack, unpack
 
 _BLOCK = 16
+_RECENT = 4
+"""How many events at least stay uncompressed, for the readers that keep up."""
 
 
 class EventLog:
@@ -18,13 +20,12 @@ class EventLog:
     def extend(self, events: list[bytes]) -> None:
         """Append events."""
         self._recent += events
-        # One block stays uncompressed, for the readers that keep up.
-        while len(self._recent) >= 2 * _BLOCK:
+        while len(self._recent) >= _BLOCK + _RECENT:
             self._blocks.append(pack(self._recent[:_BLOCK]))
             del self._recent[:_BLOCK]
 
     def after(self, number: int) -> list[bytes]:
-        """Return the next one or two blocks of events after this number; empty if there are none."""
+        """Return the next events after this number, some tens at most; empty if there are none."""
         recent_from = len(self._blocks) * _BLOCK
         if number >= recent_from:
             return self._recent[number - recent_from :]
