@@ -4,12 +4,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from redis.exceptions import ResponseError
 
 from app.store.batching import BatchingRedis
 from app.store.connection import open_redis
 from app.store.script import Script, together
+from tests.live.conftest import Serve
+from tests.support.sse import chat
 
 
 @pytest.fixture
@@ -91,3 +94,26 @@ async def test_if_the_server_has_forgotten_a_script_all_calls_are_repeated_in_or
     for _ in range(2):
         assert await together(calls) == [1, 2, [], 2]
     assert await client.xlen(user) == 3
+
+
+async def test_a_short_turn_sends_five_commands_and_no_renewal(
+    serve: Serve, client: BatchingRedis, user: str
+) -> None:
+    scripts = ["start_turn", "create_journal", "append_journal", "finish_turn", "close_journal"]
+    names = {Script(client, name).digest: name for name in scripts}
+
+    async def commands_of_a_turn(http: httpx.AsyncClient) -> list[str]:
+        async with client.monitor() as monitor:
+            events = await chat(http, user_id=user)
+            turn_id = events[0].id.partition("-")[0]
+            await client.echo(turn_id)
+            found = []
+            while not (seen := await monitor.next_command())["command"].startswith("ECHO"):
+                if seen["client_type"] != "lua" and (user in seen["command"] or turn_id in seen["command"]):
+                    found.append(names.get(seen["command"].split()[1], seen["command"]))
+            return found
+
+    async with serve() as http:
+        turns = [await commands_of_a_turn(http) for _ in range(5)]
+    # On a slow machine, the journal or a lease of one or the other turn is due meanwhile.
+    assert scripts in turns
