@@ -41,6 +41,7 @@ class FinishedTurns:
             history: How much of a conversation is kept.
         """
         self._redis = redis
+        self._is_cluster = isinstance(redis, ClusterClient)
         self._journals = journals
         self._closed_seconds = int(closed_seconds)
         self._history = history
@@ -86,6 +87,8 @@ class FinishedTurns:
         answer: AssistantMessage,
         end: TurnEnd,
         unwritten: tuple[int, Sequence[bytes]],
+        *,
+        items: Sequence[bytes] = (),
     ) -> bool:
         """Write the last events, close the turn and end its journal, in one round trip.
 
@@ -101,17 +104,18 @@ class FinishedTurns:
             answer: The assistant's message.
             end: How the turn ended.
             unwritten: The number of the last event, and the events that the journal may lack.
+            items: What a conversation of `/v1` gets.
 
         Returns:
             False if a step was refused, or another process has closed the turn. Take the steps one by one
             then; each may be repeated. It is so in a Cluster, which keeps the two families of keys on
             different nodes.
         """
-        if isinstance(self._redis, ClusterClient):
+        if self._is_cluster:
             return False
         last, events = unwritten
         steps = [
-            self._call(record, question, answer, end),
+            self._call(record, question, answer, end, items=items),
             self._journals.close_finished(record, end, last=last),
         ]
         if events:

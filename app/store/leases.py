@@ -62,6 +62,7 @@ class TurnLeases:
             limits: The limits of each user.
         """
         self._redis = redis
+        self._is_cluster = isinstance(redis, ClusterClient)
         self._index = index
         self._journal = journal
         self._owner = owner
@@ -125,7 +126,7 @@ class TurnLeases:
         """Send the start. On one server, the creation of the journal goes with it and depends on it."""
         answer: list[Any]
         async with translated_redis_errors():
-            if not isinstance(self._redis, ClusterClient):
+            if not self._is_cluster:
                 answer, _ = await together([start, self._journal.scripts.create(record)])
                 return answer
             answer = await start

@@ -27,10 +27,6 @@ class ResponseKeeper:
     def __init__(self, responses: ResponseRepository) -> None:
         self._responses = responses
 
-    def concerns(self, record: TurnRecord) -> bool:
-        """Tell whether anything is kept of the turn beside its messages."""
-        return record.response is not None or is_conversation_id(record.history_id)
-
     async def with_response(self, record: TurnRecord) -> TurnRecord:
         """Return the record of a turn of which only its lease is known, with its response."""
         stored = await self._responses.read(record.turn_id)

@@ -32,7 +32,7 @@ class Settlement:
 
     The order matters: a reader must not see the end of a turn that is not stored. On one server, an owner
     sends the steps together with the last events; each checks that the one before it was done. If one was
-    not, and in a Cluster, the owner takes them one by one.
+    not, in a Cluster, and for a response, the owner takes them one by one.
     Every method raises HistoryUnavailable if Redis does not do its part in time.
     """
 
@@ -63,15 +63,15 @@ class Settlement:
         Returns:
             How the turn ended. It is not `end` if another process has closed the turn before.
         """
-        if not self._responses.concerns(record):
-            unwritten = self._writer.unwritten(stream)
-            if await self._finished.finish_with_journal(record, _question(record), answer, end, unwritten):
-                return end
+        if record.response is None and await self._settle_at_once(stream, record, answer, end):
+            return end
         # First the journal: a reader of it must not meet the end before the last event.
         await self._writer.flush(stream)
-        if record.response is not None and end.code is None:
-            end = msgspec.structs.replace(end, ended_at=now_unix())
-        events = stream.events.all_after(0) if self._responses.concerns(record) else []
+        events: list[bytes] = []
+        if record.response is not None:
+            events = stream.events.all_after(0)
+            if end.code is None:
+                end = msgspec.structs.replace(end, ended_at=now_unix())
         closed = await self._store(record, answer, events, end)
         end = closed.end or LOST
         await self._responses.keep(record, events, end)
@@ -81,6 +81,15 @@ class Settlement:
             self._writer.rewind(stream, written)
             await self._writer.flush(stream)
         return end
+
+    async def _settle_at_once(
+        self, stream: TurnStream, record: TurnRecord, answer: AssistantMessage, end: TurnEnd
+    ) -> bool:
+        """Take all steps in one round trip. Return False if they are to be taken one by one."""
+        items = await self._responses.items(record, answer.content, [], end)
+        return await self._finished.finish_with_journal(
+            record, _question(record), answer, end, self._writer.unwritten(stream), items=items
+        )
 
     async def pass_on(self, turn_id: str, end: TurnEnd) -> None:
         """Write the end that another process has given the turn. Its journal may still be open."""
