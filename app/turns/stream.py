@@ -179,13 +179,15 @@ class Reader:
             self.stream.unfollow(self)
 
     def events_arrived(self, events: list[bytes]) -> None:
-        """Let a waiting reader, which has all events before these, take them.
+        """Let a waiting reader take these events, the newest ones of the stream.
 
-        If that fails, its own task raises the error. The reader's task takes a large publication itself.
+        If that fails, its own task raises the error. The reader's task takes a large publication itself. So
+        does that of a reader who has resumed ahead of the stream: not all of these events are new to it.
         """
         if self._waiting is None or self._waiting.done():
             return
-        if self._take_at_once is None or len(events) > _MOST_AT_ONCE:
+        is_next = self.position + len(events) == len(self.stream.events)
+        if self._take_at_once is None or len(events) > _MOST_AT_ONCE or not is_next:
             self.wake()
             return
         first = self.position + 1
