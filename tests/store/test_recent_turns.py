@@ -69,6 +69,14 @@ async def test_a_handed_in_block_is_the_newest_one() -> None:
     assert reads.count == 1
 
 
+async def test_a_first_block_that_was_read_before_counts_as_read() -> None:
+    messages = stored(3)
+    reads = Reads(messages, block=2)
+    turns = RecentTurns(reads, max_bytes=100, first=MessageBlock(2, 6, messages[2:], 100))
+    assert [turn_id for turn_id, *_ in await ids(turns)] == ["t2"]
+    assert (reads.count, turns.unread) == (0, 4)
+
+
 async def test_all_reading_has_one_deadline() -> None:
     async def never(_position: int | None, _max_bytes: int) -> MessageBlock:
         await asyncio.Event().wait()
