@@ -58,11 +58,12 @@ class TurnStream:
     def publish(self, events: list[bytes]) -> None:
         """Append events, and let the readers take them."""
         self.is_committed = True
+        first = len(self.events) + 1
         self.events.extend(events)
         if self._waiting:
             self._wake()
         for reader in self._followers:  # none of them comes or goes meanwhile: their tasks run later
-            reader.events_arrived(events)
+            reader.events_arrived(first, events)
 
     def close(self, end: TurnEnd) -> None:
         """End the stream. The first end stays; later calls change nothing."""
@@ -178,19 +179,17 @@ class Reader:
         finally:
             self.stream.unfollow(self)
 
-    def events_arrived(self, events: list[bytes]) -> None:
-        """Let a waiting reader take these events, the newest ones of the stream.
+    def events_arrived(self, first: int, events: list[bytes]) -> None:
+        """Let a waiting reader take events, the first of which has this number.
 
-        If that fails, its own task raises the error. The reader's task takes a large publication itself. So
-        does that of a reader who has resumed ahead of the stream: not all of these events are new to it.
+        If that fails, its own task raises the error. The reader's task takes a large publication itself, and
+        takes any if it is ahead: a client may know events that a mirror of the turn does not have yet.
         """
         if self._waiting is None or self._waiting.done():
             return
-        is_next = self.position + len(events) == len(self.stream.events)
-        if self._take_at_once is None or len(events) > _MOST_AT_ONCE or not is_next:
+        if self._take_at_once is None or len(events) > _MOST_AT_ONCE or first != self.position + 1:
             self.wake()
             return
-        first = self.position + 1
         self.position += len(events)
         try:
             if not self._take_at_once(first, events):

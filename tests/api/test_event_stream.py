@@ -37,12 +37,14 @@ async def test_a_stream_that_fails_does_not_wait_for_its_client_to_leave() -> No
 class Client:
     """A client of one turn that takes at once what `takes` says, and the rest after a while."""
 
-    def __init__(self, turn: TurnStream, framing: PlainFraming, *, takes: Callable[[], bool]) -> None:
+    def __init__(
+        self, turn: TurnStream, framing: PlainFraming, *, takes: Callable[[], bool], after: int = 0
+    ) -> None:
         self.received = b""
         self.at_once = 0
         self._takes = takes
         self._response = TurnResponse(
-            turn.open_reader(), framing, request_id="request", ping_seconds=10, slow_reader_seconds=10
+            turn.open_reader(after), framing, request_id="request", ping_seconds=10, slow_reader_seconds=10
         )
 
     async def read(self) -> None:
@@ -98,6 +100,21 @@ async def test_every_event_is_written_once_and_in_order_however_the_client_takes
     await reading
     assert client.received == b"".join(b"data: %b\n\n" % each for each in [*events, b"[DONE]"])
     assert client.at_once > 0
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+async def test_a_reader_that_is_ahead_of_a_mirror_gets_no_event_twice(at_once: int) -> None:
+    turn = TurnStream("turn", "user")
+    client = Client(turn, PlainFraming(), takes=lambda: True, after=2)
+    reading = asyncio.create_task(client.read())
+    await _let_tasks_run()
+    events = [b"%d" % number for number in range(1, 7)]
+    for start in range(0, 6, at_once):
+        turn.publish(events[start : start + at_once])
+        await _let_tasks_run()
+    turn.close(TurnEnd("complete"))
+    await reading
+    assert client.received == b"".join(b"data: %b\n\n" % each for each in [*events[2:], b"[DONE]"])
 
 
 async def test_a_reader_that_fails_harms_neither_the_generation_nor_other_readers() -> None:

@@ -208,7 +208,7 @@ class Connection(asyncio.Protocol):
 
 def _encoded(request: httpx.Request, body: bytes) -> bytes:
     lines = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
-    lines += [b"%b: %b" % header for header in request.headers.raw]
+    lines += map(b": ".join, request.headers.raw)
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
         raise httpx.LocalProtocolError("a header has a line end", request=request)

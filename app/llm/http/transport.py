@@ -49,7 +49,8 @@ class RelayTransport(httpx.AsyncBaseTransport):
         Raises:
             httpx.TransportError: The connection failed, or the peer does not speak HTTP/1.1.
         """
-        body = request.read() if isinstance(request.stream, httpx.ByteStream) else await request.aread()
+        stream = request.stream
+        body = b"".join(stream) if isinstance(stream, httpx.ByteStream) else await request.aread()
         origin = (request.url.scheme, request.url.host, request.url.port or _port(request.url.scheme))
         if (idle := self._take_idle(origin)) is not None:
             try:
