@@ -1,9 +1,9 @@
 """The connection to one client: its pings, its patience, its end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from sse_starlette import ServerSentEvent
 from starlette.requests import ClientDisconnect, Request
@@ -18,11 +18,22 @@ WRITE_EXTENSION = "app.write"
 whether the client took it at once; otherwise nothing is written."""
 LEAVE_EXTENSION = "app.leave"
 """The ASGI extension with which the server offers the `departure` of the client."""
+CONTINUE_EXTENSION = "app.continue"
+"""The ASGI extension with which the server offers to `continue_with` what sends the rest of an answer, once
+the application has returned. Until then all frames of the framework are kept in memory."""
 INVALID_BODY_EXTENSION = "app.invalid_body"
 """The ASGI extension in which the server gives the `reason` why a body will never be complete."""
 
+Extensions = Mapping[str, Mapping[str, Any]]
+"""ASGI extensions by their names."""
+
 _T = TypeVar("_T")
 _PING = ServerSentEvent(comment="ping", sep="\n").encode()
+
+
+def extensions_of(scope: Scope) -> Extensions:
+    """Return the ASGI extensions that the server offers for a request."""
+    return cast(Extensions, scope.get("extensions", {}))
 
 
 class Departure:
@@ -51,9 +62,9 @@ class Departure:
 
 
 @contextmanager
-def on_leave(scope: Scope, then: Callable[[], None]) -> Iterator[None]:
+def on_leave(extensions: Extensions, then: Callable[[], None]) -> Iterator[None]:
     """Call `then` if the client of a request leaves meanwhile, or has left already."""
-    departure: Departure | None = scope.get("extensions", {}).get(LEAVE_EXTENSION, {}).get("departure")
+    departure: Departure | None = extensions.get(LEAVE_EXTENSION, {}).get("departure")
     if departure is None:  # a server of a test, whose clients stay
         yield
         return
@@ -72,7 +83,7 @@ async def or_disconnect(request: Request, work: Awaitable[_T]) -> _T:
     """
     try:
         async with asyncio.timeout(None) as patience:
-            with on_leave(request.scope, lambda: patience.reschedule(0)):
+            with on_leave(extensions_of(request.scope), lambda: patience.reschedule(0)):
                 return await work
     except TimeoutError:
         if patience.expired():

@@ -2,17 +2,28 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
+from opentelemetry.trace import get_current_span
 from sse_starlette.sse import AppStatus
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.api.connection import ABORT_EXTENSION, WRITE_EXTENSION, ClientConnection, on_leave
+from app.api.connection import (
+    ABORT_EXTENSION,
+    CONTINUE_EXTENSION,
+    WRITE_EXTENSION,
+    ClientConnection,
+    Extensions,
+    extensions_of,
+    on_leave,
+)
 from app.api.errors import error_json, quota_headers
 from app.api.framing import Framing
 from app.errors import error_for
 from app.models import TurnEnd
+from app.turns.reader_slots import ReaderSlot
 from app.turns.stream import Reader
 
 # Importing the library makes it end every stream as soon as the server is asked to stop. This server stops
@@ -36,6 +47,7 @@ class TurnResponse(Response):
         self,
         reader: Reader,
         framing: Framing,
+        slot: ReaderSlot,
         *,
         request_id: str,
         ping_seconds: float,
@@ -48,22 +60,31 @@ class TurnResponse(Response):
         self.init_headers(turn_headers(reader))
         self._reader = reader
         self._framing = framing
+        self._slot = slot
         self._request_id = request_id
         self._ping_seconds = ping_seconds
         self._slow_reader_seconds = slow_reader_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
-        with self._reader, on_leave(scope, self._reader.close):
-            await self._follow(scope, send)
+        extensions = extensions_of(scope)
+        # The span of a request that is traced has to last as long as its stream.
+        if CONTINUE_EXTENSION in extensions and not get_current_span().is_recording():
+            extensions[CONTINUE_EXTENSION]["continue_with"](partial(self._stream, extensions, send))
+        else:
+            await self._stream(extensions, send)
 
-    async def _follow(self, scope: Scope, send: Send) -> None:
+    async def _stream(self, extensions: Extensions, send: Send) -> None:
+        with self._slot, self._reader, on_leave(extensions, self._reader.close):
+            await self._follow(extensions, send)
+
+    async def _follow(self, extensions: Extensions, send: Send) -> None:
         def disconnect() -> None:
             _log.info("slow reader disconnected", turn_id=self._reader.stream.id)
-            scope["extensions"][ABORT_EXTENSION]["abort"]()
+            extensions[ABORT_EXTENSION]["abort"]()
 
         with ClientConnection(
             send,
-            write_at_once=scope.get("extensions", {}).get(WRITE_EXTENSION, {}).get("write"),
+            write_at_once=extensions.get(WRITE_EXTENSION, {}).get("write"),
             ping_seconds=self._ping_seconds,
             slow_reader_seconds=self._slow_reader_seconds,
             wake=self._reader.wake,

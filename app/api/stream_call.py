@@ -38,7 +38,7 @@ class StreamCall(Request):
     Attributes:
         service: The service.
         caller: Who asks.
-        slot: A reader's slot, not taken yet. It is released when the response has ended.
+        slot: A reader's slot, not taken yet. It is released with the call, or with the stream.
     """
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
@@ -77,11 +77,12 @@ class StreamCall(Request):
         return trusted_user_of(self, self.service)
 
     def respond(self, reader: Reader, framing: Framing) -> TurnResponse:
-        """Make the response that streams to a reader."""
+        """Make the response that streams to a reader. It holds the slot from now on."""
         settings = self.service.settings
         return TurnResponse(
             reader,
             framing,
+            self.slot.pass_on(),
             request_id=self.scope["state"]["request_id"],
             ping_seconds=settings.sse_ping_seconds,
             slow_reader_seconds=settings.slow_reader_seconds,

@@ -29,7 +29,7 @@ class StreamRoute(APIRoute):
         self._body_model: type[BaseModel] | None = get_type_hints(endpoint).get("body")
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, and hold its slot until the response has ended."""
+        """Answer a request. Its slot is released at the end, unless a stream holds it."""
         if scope["method"] not in (self.methods or ()):
             await super().handle(scope, receive, send)
             return

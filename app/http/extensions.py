@@ -1,11 +1,12 @@
 """What the server offers beyond ASGI: to abort, to write at once, and to learn that a client has left."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from app.api.connection import (
     ABORT_EXTENSION,
+    CONTINUE_EXTENSION,
     INVALID_BODY_EXTENSION,
     LEAVE_EXTENSION,
     Departure,
@@ -20,6 +21,22 @@ def extensions(transport: asyncio.Transport) -> dict[str, dict[object, object]]:
         INVALID_BODY_EXTENSION: {},
         LEAVE_EXTENSION: {"departure": Departure()},
     }
+
+
+def continuing(app: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Let an application return before its answer is whole, and send the rest of it then.
+
+    The application gets a scope of its own, so that what it puts there ends with it.
+    """
+
+    async def run(scope: Any, receive: Any, send: Any) -> None:
+        rests: list[Callable[[], Awaitable[None]]] = []
+        scope["extensions"][CONTINUE_EXTENSION] = {"continue_with": rests.append}
+        await app({**scope, "state": {**scope["state"]}}, receive, send)
+        for rest in rests:
+            await rest()
+
+    return run
 
 
 def announce_departure(cycle: Any) -> None:

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 from app.api.connection import INVALID_BODY_EXTENSION, WRITE_EXTENSION
 from app.errors import InvalidHttp, RequestTimeout, ServiceError
 from app.http.answers import end_body_with_connection, refusal_bytes
-from app.http.extensions import announce_departure, chunk_writer, extensions
+from app.http.extensions import announce_departure, chunk_writer, continuing, extensions
 from app.http.head import check_head
 from app.http.last_body import body_parser
 from app.http.lingering import LingeringTransport
@@ -67,6 +67,7 @@ class HttpProtocol(HttpToolsProtocol):
         limits: ConnectionLimits,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.app = continuing(self.app)
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
         self._has_stopped = False

@@ -1,6 +1,7 @@
 """How many readers a process serves at once, and how many of them one user may have."""
 
 from collections import Counter
+from copy import copy
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +47,13 @@ class ReaderSlot:
             raise Overloaded("The user has as many streams open on this process as are allowed at once.")
         self._slots.taken_by[user_id] += 1
         self._user_id = user_id
+
+    def pass_on(self) -> "ReaderSlot":
+        """Move the slot to another holder, which gives it back in place of this one."""
+        passed = copy(self)
+        self._is_taken = False
+        self._user_id = None
+        return passed
 
     def __enter__(self) -> Self:
         return self

@@ -81,9 +81,9 @@ async def test_a_client_that_leaves_later_ends_nothing_that_is_done() -> None:
         return "done"
 
     assert await or_disconnect(request_of(departure), work()) == "done"
-    with on_leave(request_of(departure).scope, lambda: ended.append("first")):
+    with on_leave(request_of(departure).scope["extensions"], lambda: ended.append("first")):
         pass
-    with on_leave(request_of(departure).scope, lambda: ended.append("second")):
+    with on_leave(request_of(departure).scope["extensions"], lambda: ended.append("second")):
         departure.announce()
         departure.announce()
     assert ended == ["second"]

@@ -12,14 +12,24 @@ from app.api.connection import WRITE_EXTENSION
 from app.api.event_stream import TurnResponse
 from app.api.framing import PlainFraming
 from app.models import TurnEnd
+from app.turns.reader_slots import ReaderSlot, ReaderSlots
 from app.turns.stream import TurnStream
+
+
+def slot() -> ReaderSlot:
+    return ReaderSlot(ReaderSlots(total=1, per_user=1))
 
 
 async def test_a_stream_that_fails_does_not_wait_for_its_client_to_leave() -> None:
     turn = TurnStream("turn", "user")
     turn.close(TurnEnd("complete"))
     response = TurnResponse(
-        turn.open_reader(), PlainFraming(), request_id="request", ping_seconds=10, slow_reader_seconds=10
+        turn.open_reader(),
+        PlainFraming(),
+        slot(),
+        request_id="request",
+        ping_seconds=10,
+        slow_reader_seconds=10,
     )
 
     async def send(_: Message) -> None:
@@ -44,7 +54,12 @@ class Client:
         self.at_once = 0
         self._takes = takes
         self._response = TurnResponse(
-            turn.open_reader(after), framing, request_id="request", ping_seconds=10, slow_reader_seconds=10
+            turn.open_reader(after),
+            framing,
+            slot(),
+            request_id="request",
+            ping_seconds=10,
+            slow_reader_seconds=10,
         )
 
     async def read(self) -> None:

@@ -1,8 +1,12 @@
-"""Readers: where they continue, and how many a user may have."""
+"""Readers: where they continue, how many a user may have, and what of them stays in memory."""
+
+import gc
 
 import httpx
 import pytest
 
+from app.api.schemas import ChatRequest
+from app.api.stream_call import StreamCall
 from tests.live.conftest import Serve
 from tests.support.backend import Backend
 from tests.support.chunks import chunk, event
@@ -99,6 +103,21 @@ async def test_readers_of_a_remote_turn_count_for_its_user_too(
             script.go_on.set()
             await first.aread()
         assert [each async for each in turn][-1].data == "[DONE]"
+
+
+async def test_a_stream_keeps_nothing_of_its_request_but_its_slot(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    backend.script = PausedScript(event(chunk("Hel")))
+    async with serve(max_readers=1) as client:
+        turn = begin(client, user)
+        turn_id = turn_of(await anext(turn))
+        gc.collect()
+        assert [each for each in gc.get_objects() if isinstance(each, StreamCall | ChatRequest)] == []
+        assert _code(await client.get(f"/chat/{turn_id}")) == (503, "overloaded")
+        await client.delete(f"/chat/{turn_id}")
+        assert [each.data async for each in turn][-1] == "[DONE]"
+        assert (await client.get(f"/chat/{turn_id}")).status_code == 200
 
 
 def _code(response: httpx.Response) -> tuple[int, str]:

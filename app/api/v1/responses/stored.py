@@ -34,7 +34,7 @@ router = APIRouter(
 
 
 async def _stream_call(request: Request) -> AsyncIterator[StreamCall]:
-    """Provide the call; its slot is released when the response has ended."""
+    """Provide the call. Its slot is released at the end, unless a stream holds it."""
     call = StreamCall(request.scope, request.receive)
     with call.slot:
         yield call
