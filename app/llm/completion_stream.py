@@ -70,7 +70,7 @@ async def read_completion_stream(
     except httpx.RequestError:
         answer.is_torn = True
     answer.raise_unless_whole()
-    if answer.is_over:
+    if answer.is_over and not (isinstance(stream, BodyStream) and stream.is_complete):
         await _read_to_the_end(parts)
 
 

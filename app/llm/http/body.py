@@ -17,6 +17,9 @@ class BodyStream(httpx.AsyncByteStream):
     A consumer either iterates, or passes a callable to `forward`. The connection's `data_received` calls it
     directly: no queue, no future and no task switch stand between a read and its decoding. So it runs in the
     connection's context, not in that of the request's task.
+
+    Attributes:
+        is_complete: Whether its last byte has arrived.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class BodyStream(httpx.AsyncByteStream):
         self._buffer: list[bytes] = []
         self._size = 0
         self._is_paused = False
-        self._is_complete = False
+        self.is_complete = False
         self._failure: Exception | None = None
         self._consume: Callable[[bytes], bool] | None = None
         """Set while the consumer has taken all that came, and waits for more."""
@@ -56,10 +59,10 @@ class BodyStream(httpx.AsyncByteStream):
 
     def ended(self, failure: Exception | None = None) -> None:
         """End the body: completely, or with a failure. The connection may serve the next request then."""
-        if self._is_complete:
+        if self.is_complete:
             return
         self._read_on()
-        self._is_complete = failure is None
+        self.is_complete = failure is None
         if self._failure is None:
             self._failure = failure
         self._wake()
@@ -76,7 +79,7 @@ class BodyStream(httpx.AsyncByteStream):
                 async for piece in pieces(data):
                     if not consume(piece):
                         return
-            elif self._is_complete:
+            elif self.is_complete:
                 return
             else:
                 self._consume = consume
@@ -89,14 +92,14 @@ class BodyStream(httpx.AsyncByteStream):
         while True:
             if data := self._take():
                 yield data
-            elif self._is_complete:
+            elif self.is_complete:
                 return
             else:
                 await self._wait()
 
     def close(self) -> None:
         """Close the connection, unless the body is complete: its rest belongs to no other request."""
-        if not self._is_complete:
+        if not self.is_complete:
             self._close()
 
     async def aclose(self) -> None:
