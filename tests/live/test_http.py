@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import select
 import socket
 from contextlib import suppress
 
@@ -249,7 +250,11 @@ async def test_an_answer_that_is_not_taken_is_not_kept_for_ever(serve: Serve) ->
             loop = asyncio.get_running_loop()
             await loop.sock_connect(slow, (client.base_url.host, client.base_url.port))
             await loop.sock_sendall(slow, ask)
-            await asyncio.sleep(1.5)
+            poll = select.poll()
+            poll.register(slow, select.POLLHUP)
+            async with asyncio.timeout(20):
+                while not poll.poll(0):  # the connection has been reset
+                    await asyncio.sleep(0.05)
             received = 0
             with suppress(ConnectionResetError):
                 while data := await loop.sock_recv(slow, 1 << 20):

@@ -59,6 +59,7 @@ class Following:
 
     asked: Asked
     after: int
+    process: "Process"
     reader: Reader
     task: asyncio.Task[list[bytes]]
 
@@ -212,7 +213,8 @@ class Turns(RuleBasedStateMachine):
                 assert asked.is_deleted
                 return None
 
-            return Following(asked, after, reader, asyncio.create_task(rest_of(reader)))
+            task = asyncio.create_task(rest_of(reader))
+            return Following(asked, after, self.processes[process], reader, task)
 
         return self.run(follow())
 
@@ -221,7 +223,8 @@ class Turns(RuleBasedStateMachine):
         async def leave() -> None:
             if following is None:
                 return
-            if following.asked.is_over:
+            # A reader of a process that has crashed has to come back elsewhere.
+            if following.asked.is_over and following.process in self.processes:
                 async with asyncio.timeout(10):
                     contents = [json.loads(data) for data in await following.task]
                 assert following.reader.stream.end is not None
