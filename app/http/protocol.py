@@ -29,6 +29,7 @@ _MAX_PIPELINED = 100
 _READ_AHEAD = 1
 """How many requests may wait behind the one that is answered while the service reads on. If it does not read,
 it does not notice that the client has left."""
+_METHODS_WITHOUT_BODY = frozenset({"GET", "HEAD"})
 _HEADER_OVERHEAD = len(": \r\n")
 _TOO_LARGE = "The head of the request, or its trailer, is too large."
 
@@ -188,7 +189,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._advance()
-        super().on_body(body)
+        # Nothing reads the other ones: kept, they would pause the reads for as long as the answer takes.
+        if self.scope["method"] not in _METHODS_WITHOUT_BODY:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -197,6 +200,8 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.cycle.keep_alive:
             self._has_stopped = True
         super().on_message_complete()
+        # Its last part may have paused the reads, and nobody asks for another.
+        self._read_ahead()
 
     def on_response_complete(self) -> None:
         announce_departure(self._answering)

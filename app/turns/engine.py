@@ -195,8 +195,12 @@ class TurnEngine:
             )
         reader = await self._directory.follow(turn_id)
         stream = reader.stream
-        with anyio.move_on_after(self._status_wait_seconds):
-            await stream.committed_or_ended()
+        try:
+            with anyio.move_on_after(self._status_wait_seconds):
+                await stream.committed_or_ended()
+        except BaseException:
+            reader.close()
+            raise
         if stream.end is not None and stream.end.code is not None and not stream.is_committed:
             reader.close()
             raise error_for(stream.end.code, stream.end.message, turn_id=turn_id)

@@ -14,7 +14,7 @@ from app.http.protocol import ConnectionLimits
 from tests.http.exchange import exchange as exchange_parts
 from tests.http.requests import ALL, SMUGGLED
 from tests.live.conftest import Serve
-from tests.support.backend import Backend
+from tests.support.backend import Backend, Exchange
 from tests.support.chunks import chunk, event
 from tests.support.raw_http import chat_request
 from tests.support.sse import chat
@@ -277,6 +277,48 @@ async def test_a_client_that_leaves_a_stream_is_noticed_with_a_request_behind_it
         reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
         writer.write(ask)
         await reader.readuntil(b"Hel")
+        writer.close()
+        async with asyncio.timeout(10):
+            await backend.completions[0].hung_up.wait()
+
+
+async def test_a_client_that_leaves_is_noticed_after_a_long_body_that_came_at_once(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    asked = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        asked.set()
+        await exchange.hung_up.wait()
+
+    backend.script = script
+    request = chat_request(user_id=user, message="Hi", stop=["x" * 100_000])
+    head, _, body = request.partition(b"\r\n\r\n")
+    async with serve(resume_grace_seconds=0) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        await reader.readuntil(b"100 Continue\r\n\r\n")  # the service waits for the body
+        writer.write(body)
+        async with asyncio.timeout(10):
+            await asked.wait()
+            writer.close()
+            await backend.completions[0].hung_up.wait()
+
+
+async def test_a_client_that_leaves_a_stream_is_noticed_within_a_body_that_is_not_wanted(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    backend.script = PausedScript(event(chunk("Hel")))
+    async with serve(resume_grace_seconds=0, sse_ping_seconds=60) as client:
+        beginning = begin(client, user)
+        turn_id = turn_of(await anext(beginning))
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        follow = (
+            f"GET /chat/{turn_id} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n".encode()
+        )
+        writer.write(follow + b"x" * 400_000)
+        await reader.readuntil(b"Hel")
+        await beginning.aclose()
         writer.close()
         async with asyncio.timeout(10):
             await backend.completions[0].hung_up.wait()

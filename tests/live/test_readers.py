@@ -1,5 +1,6 @@
 """Readers: where they continue, how many a user may have, and what of them stays in memory."""
 
+import asyncio
 import gc
 
 import httpx
@@ -8,10 +9,13 @@ import pytest
 from app.api.schemas import ChatRequest
 from app.api.stream_call import StreamCall
 from tests.live.conftest import Serve
-from tests.support.backend import Backend
+from tests.support.backend import Backend, Exchange
 from tests.support.chunks import chunk, event
+from tests.support.raw_http import chat_request
 from tests.support.sse import chat
 from tests.support.turns import PausedScript, begin, raw, turn_of
+
+_FOLLOWED = 'chat_follows_total{place="elsewhere"} 1.0'
 
 
 @pytest.mark.parametrize("name", ["last_event_id", "lastEventId", "Last-Event-ID"])
@@ -103,6 +107,29 @@ async def test_readers_of_a_remote_turn_count_for_its_user_too(
             script.go_on.set()
             await first.aread()
         assert [each async for each in turn][-1].data == "[DONE]"
+
+
+async def test_a_repeat_that_leaves_before_the_first_token_does_not_stay_a_reader(
+    serve: Serve, backend: Backend, user: str
+) -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.hung_up.wait()
+
+    backend.script = script
+    ask = chat_request("Idempotency-Key: key", user_id=user, message="Hi")
+    async with serve(resume_grace_seconds=0) as owner, serve() as elsewhere:
+        _, first = await asyncio.open_connection(owner.base_url.host, owner.base_url.port)
+        first.write(ask)
+        async with asyncio.timeout(20):
+            while not backend.completions:
+                await asyncio.sleep(0.01)
+            _, repeat = await asyncio.open_connection(elsewhere.base_url.host, elsewhere.base_url.port)
+            repeat.write(ask)
+            while _FOLLOWED not in (await elsewhere.get("/metrics")).text:
+                await asyncio.sleep(0.01)
+            repeat.close()
+            first.close()
+            await backend.completions[0].hung_up.wait()
 
 
 async def test_a_stream_keeps_nothing_of_its_request_but_its_slot(
