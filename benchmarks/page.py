@@ -45,7 +45,7 @@ def write_page(results: Results, effort: Effort) -> None:
         _TEMPLATE.substitute(
             day=day,
             machine="\n".join(f"- {name}: {value}" for name, value in machine.items()),
-            rounds=effort.rounds,
+            rounds="One round" if effort.rounds == 1 else f"Medians of {effort.rounds} rounds",
             summary=summary_table(results),
             same_ms=_value(results, "resume", "same p50 ms"),
             other_ms=_value(results, "resume", "other p50 ms"),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from benchmarks.plot import figure
 from benchmarks.run import Results
 
 
@@ -117,4 +118,4 @@ def verdicts(results: Results) -> Iterator[Verdict]:
         except KeyError:
             yield Verdict(target.text, "", is_met=None)
         else:
-            yield Verdict(target.text, f"{value:.3g}", target.is_met(value))
+            yield Verdict(target.text, figure(value), target.is_met(value))
