@@ -19,7 +19,7 @@ _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 class BodyLimits:
     """The bounds of the bodies of all requests.
 
-    Starlette's own limit answers in plain text, so this one raises where the error handlers see it.
+    Starlette's own limit answers in plain text, so this one raises an error for the handlers to answer.
     """
 
     def __init__(self, max_bytes: Mapping[str, int]) -> None:

@@ -200,7 +200,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.cycle.keep_alive:
             self._has_stopped = True
         super().on_message_complete()
-        # Its last part may have paused the reads, and nobody asks for another.
+        # Its last part may have paused the reads, and the application asks for no other.
         self._read_ahead()
 
     def on_response_complete(self) -> None:

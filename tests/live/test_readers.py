@@ -1,4 +1,4 @@
-"""Readers: where they continue, how many a user may have, and what of them stays in memory."""
+"""Readers: from which event they continue, how many a user may have, and what of them stays in memory."""
 
 import asyncio
 import gc
